@@ -1,0 +1,59 @@
+# Everything a reader or a contributor runs. Plain make, no GNU extension newer than 3.81.
+.DEFAULT_GOAL := help
+.PHONY: help setup run test smoke test-gpu render lab bench clean distclean
+
+PYTHON ?= python3
+PY := .venv/bin/python
+READY := .venv/.ready
+NB ?=
+
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
+	@echo
+	@echo "  NB=01_dcgan  only that notebook (run, smoke, render)     FORCE=1  run tests again (test)"
+	@echo "  RECIPES_MODE=reduced|smoke|full  (run, lab)     RECIPES_DATA_DIR=folder of real data"
+
+setup: $(READY) ## makes or updates .venv (PYTHON=python3.12 picks another Python)
+
+# .installing is there while pip works: a .venv that was left half made is made afresh.
+$(READY): requirements.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; v = sys.version_info; v >= (3, 11) or sys.exit("Python 3.11 or newer is needed; %s is %d.%d. Try: make setup PYTHON=python3.12" % (sys.executable, v[0], v[1]))'
+	@echo "setting up .venv (a few minutes) ..."
+	@mkdir -p build
+	@if [ -e .venv/.installing ] || \
+	   ! $(PY) -c 'import sys, pip; assert sys.version_info >= (3, 11)' 2>/dev/null; \
+	 then rm -rf .venv && mkdir .venv; fi; \
+	 touch .venv/.installing; \
+	 { { [ -x $(PY) ] || $(PYTHON) -m venv .venv; } && \
+	   $(PY) -m pip install --disable-pip-version-check -e '.[dev]'; } > build/setup.log 2>&1 \
+	 || { cat build/setup.log; echo "setting up failed (this is build/setup.log)"; exit 1; }
+	@mv .venv/.installing $@ && touch $@
+
+run: $(READY) ## executes the notebooks, pages and gallery in build/index.html
+	@$(PY) -m tools.run $(NB)
+
+test: $(READY) ## lint, unit tests and every cell of every notebook, reduced mode
+	@$(PY) -m tools.test $(if $(FORCE),--force)
+
+smoke: $(READY) ## every notebook at the book's sizes, two steps each
+	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks $(NB)
+
+test-gpu: $(READY) ## the same, on a GPU; fails where TensorFlow sees none
+	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks --gpu $(NB)
+
+render: $(READY) ## executes the notebooks in place: fresh outputs to commit
+	@$(PY) -m tools.render $(NB)
+
+lab: $(READY) ## opens the notebooks in JupyterLab
+	@$(PY) -m jupyter lab notebooks
+
+bench: $(READY) ## the classic way against ours, results in build/
+	@mkdir -p build
+	@PYTHONHASHSEED=0 TF_CPP_MIN_LOG_LEVEL=2 $(PY) -m benchmarks
+
+clean: ## removes build/ and caches (.venv stays)
+	rm -rf build .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints
+	find recipes tests tools benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## clean, and .venv too
+	rm -rf .venv *.egg-info

@@ -1,0 +1,122 @@
+"""Shuffled mini-batches that depend on nothing but the seed and the number of the epoch."""
+
+import numpy as np
+import tensorflow as tf
+
+
+def scale(images):
+    """uint8 pictures, 0 to 255 -> float32 in [-1, 1]; any shape, arrays and tensors alike."""
+    dtype = getattr(images, "dtype", None)
+    if dtype not in (np.uint8, tf.uint8):
+        raise ValueError(f"scale: images of dtype {dtype}, but uint8 is needed")
+    if tf.is_tensor(images):
+        return tf.cast(images, tf.float32) / 127.5 - 1.0
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+
+
+class Batches:
+    """Endless epochs of shuffled mini-batches of arrays in memory.
+
+    `Dataset.shuffle` draws a new order at every epoch from a state that is lost with the process:
+    a training that was interrupted sees other batches than one that was not. Here the order of an
+    epoch is a pure function of `(seed, epoch)`, so that `callbacks.Resume` can go on exactly. It
+    is also a full shuffle, where a shuffle buffer is a partial one.
+
+    Args:
+        *arrays: arrays of equal length.
+        batch_size: rows in a batch. The last, smaller batch of an epoch is left out.
+        seed: seed of the order.
+        steps: batches in an epoch; by default as many as the arrays fill. More of them go
+            through the arrays again, each time in a new order.
+        transform: function of a batch of each array and `seed=` (an int64 tensor of shape (2,),
+            another one for every batch), which returns what the dataset yields. It is traced
+            into the pipeline: TensorFlow ops only, random ones stateless.
+
+    Attributes:
+        dataset: the `tf.data.Dataset`; each new iterator is one epoch.
+        epoch: the epoch that the next iterator yields.
+        steps: batches in an epoch.
+
+    Raises:
+        ValueError: arrays of different lengths, or too short for one batch.
+    """
+
+    def __init__(self, *arrays, batch_size, seed, steps=None, transform=None):
+        lengths = {len(array) for array in arrays}
+        if len(lengths) != 1:
+            raise ValueError(f"arrays of different lengths: {sorted(lengths)}")
+        self.length = lengths.pop()
+        if not 0 < batch_size <= self.length:
+            raise ValueError(f"batch_size {batch_size}, but there are {self.length} rows")
+        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.steps = steps or self.length // batch_size
+
+        def gather(rows, batch_seed):
+            batch = [tf.gather(array, rows) for array in arrays]
+            if transform is not None:
+                return transform(*batch, seed=batch_seed)
+            return batch[0] if len(batch) == 1 else tuple(batch)
+
+        arrays = [tf.constant(array) for array in arrays]
+        self.dataset = (
+            tf.data.Dataset.from_generator(
+                self._rows,
+                output_signature=(
+                    tf.TensorSpec((batch_size,), tf.int64),
+                    tf.TensorSpec((2,), tf.int64),
+                ),
+            )
+            .apply(tf.data.experimental.assert_cardinality(self.steps))
+            .map(gather, num_parallel_calls=2, deterministic=True)
+            .prefetch(2)
+        )
+
+    def _rows(self):
+        rng = np.random.default_rng([self.seed, self.epoch])
+        self.epoch += 1
+        order = np.empty(0, np.int64)
+        for _ in range(self.steps):
+            if len(order) < self.batch_size:
+                order = np.concatenate([order, rng.permutation(self.length)])
+            yield order[: self.batch_size], rng.integers(2**31, size=2)
+            order = order[self.batch_size :]
+
+
+def random_shift(images, seed, pixels, flip=False):
+    """Moves every picture of a batch by up to `pixels`, and mirrors half of them if `flip`.
+
+    Args:
+        images: tensor, `(batch, height, width, channels)`. What moves in repeats the border.
+        seed: int tensor of shape (2,).
+        pixels: greatest shift in each direction, in pixels.
+        flip: whether to mirror left and right at random.
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    seeds = tf.random.split(seed, 3)
+    moves = [
+        tf.random.stateless_uniform((count, 1), s, -pixels, pixels + 1, tf.int32)
+        for s in tf.unstack(seeds[:2])
+    ]
+    rows = tf.clip_by_value(tf.range(height) + moves[0], 0, height - 1)
+    columns = tf.clip_by_value(tf.range(width) + moves[1], 0, width - 1)
+    if flip:
+        mirrored = tf.random.stateless_uniform((count, 1), seeds[2]) < 0.5
+        columns = tf.where(mirrored, columns[:, ::-1], columns)
+    images = tf.gather(images, rows, axis=1, batch_dims=1)
+    return tf.gather(images, columns, axis=2, batch_dims=1)
+
+
+def semi_supervised(labelled, unlabelled):
+    """Joins two `Batches` to the dataset that SSGAN trains on.
+
+    Args:
+        labelled: `Batches` of (pictures, labels).
+        unlabelled: `Batches` of pictures.
+
+    Returns:
+        A dataset of `({"labelled": pictures, "unlabelled": pictures}, labels)`, as long as the
+        shorter of the two.
+    """
+    return tf.data.Dataset.zip(labelled.dataset, unlabelled.dataset).map(
+        lambda pair, real: ({"labelled": pair[0], "unlabelled": real}, pair[1])
+    )

@@ -1,0 +1,75 @@
+"""The losses of the recipes: pure functions on logits, each with its formula and paper."""
+
+import keras
+from keras import ops
+
+
+def bce(target, logits):
+    """Mean binary cross-entropy of logits of any shape against one constant target.
+
+    Args:
+        target: float in [0, 1]; 1 for "real", 0 for "generated", 0.9 for a smoothed "real".
+        logits: float tensor of any shape.
+
+    Returns:
+        A scalar, the mean over all elements.
+    """
+    # keras.ops' version is stable for large |logits|: max(l, 0) - l * t + log(1 + exp(-|l|)).
+    return ops.mean(
+        ops.binary_crossentropy(ops.full_like(logits, target), logits, from_logits=True)
+    )
+
+
+def discriminator_loss(real_logits, fake_logits, real_target=1.0):
+    """Loss of a GAN's discriminator (Goodfellow et al. 2014): BCE(real, 1) + BCE(fake, 0).
+
+    Args:
+        real_logits, fake_logits: float tensors of any shape.
+        real_target: what real pictures are held against; below 1 for one-sided label
+            smoothing (Salimans et al. 2016), which the generated pictures never get.
+    """
+    return bce(real_target, real_logits) + bce(0.0, fake_logits)
+
+
+def generator_loss(fake_logits):
+    """Non-saturating loss of a GAN's generator (Goodfellow et al. 2014): BCE(fake, 1)."""
+    return bce(1.0, fake_logits)
+
+
+def real_logit(class_logits):
+    """The real/fake logit of a K-class classifier (Salimans et al. 2016).
+
+    With Z = sum(exp(l_k)), D = Z / (Z + 1) = sigmoid(log Z) is the probability that a picture is
+    real. log Z is returned, because Z itself overflows from a logit of about 89.
+
+    Args:
+        class_logits: float tensor, `(batch, classes)`.
+
+    Returns:
+        Float tensor, `(batch, 1)`.
+    """
+    return ops.logsumexp(class_logits, axis=-1, keepdims=True)
+
+
+def feature_matching_loss(real_features, fake_features):
+    """Squared distance between the mean features of two batches (Salimans et al. 2016, eq. 1).
+
+    Args:
+        real_features, fake_features: float tensors, `(batch, features)`; the batches may differ
+            in size.
+
+    Returns:
+        A scalar: the mean over the features of (mean_real - mean_fake)^2.
+    """
+    gap = ops.mean(real_features, axis=0) - ops.mean(fake_features, axis=0)
+    return ops.mean(ops.square(gap))
+
+
+def class_loss(labels, class_logits):
+    """Mean sparse categorical cross-entropy on logits.
+
+    Args:
+        labels: int tensor, `(batch,)`, in [0, classes).
+        class_logits: float tensor, `(batch, classes)`.
+    """
+    return ops.mean(keras.losses.sparse_categorical_crossentropy(labels, class_logits, True))

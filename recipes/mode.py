@@ -1,0 +1,77 @@
+"""How a notebook runs: mode, output folder, precision and seed. The one place that reads them.
+
+| variable | values | default |
+| --- | --- | --- |
+| `RECIPES_MODE` | `reduced`, `smoke`, `full` | `reduced` |
+| `RECIPES_OUTPUT_DIR` | folder for what a notebook writes | `outputs` |
+| `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
+"""
+
+import os
+import platform
+from pathlib import Path
+
+import keras
+import tensorflow as tf
+
+MODES = ("reduced", "smoke", "full")
+POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+
+
+def current():
+    """The mode, one of `MODES`.
+
+    Raises:
+        ValueError: `RECIPES_MODE` is none of them.
+    """
+    return _read("RECIPES_MODE", MODES)
+
+
+def choose(*, reduced, smoke, full):
+    """The argument that is named as the mode: `EPOCHS = choose(reduced=8, smoke=1, full=200)`."""
+    return {"reduced": reduced, "smoke": smoke, "full": full}[current()]
+
+
+def output_dir(name):
+    """The folder that recipe `name` writes to, made if it is not there: a `pathlib.Path`.
+
+    Each mode has its own, so that a reduced run never resumes a full one.
+    """
+    folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
+    folder = folder / current() / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def set_seed(seed, deterministic=False):
+    """Seeds Python, NumPy, TensorFlow and Keras.
+
+    Args:
+        seed: int.
+        deterministic: makes TensorFlow's operations deterministic too, where they are not (on a
+            GPU); slower, and without XLA.
+    """
+    keras.utils.set_random_seed(seed)
+    if deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def start(seed, deterministic=False):
+    """First line of every recipe: sets precision and seed, prints what the notebook runs on."""
+    precision = _read("RECIPES_PRECISION", tuple(POLICIES))
+    keras.config.set_dtype_policy(POLICIES[precision])
+    set_seed(seed, deterministic)
+    devices = tf.config.list_physical_devices("GPU")
+    names = [tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices]
+    print(
+        f"mode {current()} | {', '.join(names) or 'CPU'} | {precision} | seed {seed} | "
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _read(variable, known):
+    value = os.environ.get(variable) or known[0]
+    if value not in known:
+        raise ValueError(f"{variable}={value!r} is unknown; known are: {', '.join(known)}")
+    return value

@@ -1,0 +1,159 @@
+"""Every picture that a notebook shows."""
+
+import io
+import os
+import sys
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+from PIL import Image
+
+# Okabe and Ito's colours, told apart by colour-blind readers too; the dashes serve in grey print.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)))
+
+
+def to_uint8(images):
+    """Pictures in [-1, 1] -> uint8, 0 to 255; values outside are clipped."""
+    return np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def mosaic(images, columns=8, gap=2, zoom=2):
+    """Pictures side by side in one.
+
+    Args:
+        images: float array in [-1, 1], `(count, height, width, channels)`; 1 or 3 channels.
+        columns: pictures in a row.
+        gap: white pixels between two of them.
+        zoom: every pixel becomes zoom x zoom.
+
+    Returns:
+        uint8 array, `(height, width, 3)`.
+    """
+    images = to_uint8(images)
+    count, height, width, _ = images.shape
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def save_png(picture, path):
+    """Writes a uint8 picture, `(height, width, 3)`, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ".part")
+    Image.fromarray(picture).save(part, "PNG", optimize=True)
+    os.replace(part, path)
+
+
+def save_gif(paths, path, seconds=0.4):
+    """Joins picture files of one size to an animated GIF whose last picture stays for 2 s."""
+    path = Path(path)
+    frames = []
+    for source in paths:
+        with Image.open(source) as image:
+            frames.append(image.convert("RGB"))
+    times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
+    part = path.with_name(path.name + ".part")
+    frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+    os.replace(part, path)
+
+
+def display_picture(picture, handle=None):
+    """Shows a uint8 picture in a notebook, or replaces the one of `handle`; returns the handle.
+
+    Outside of a notebook it does nothing.
+    """
+    if "IPython" not in sys.modules:
+        return None
+    from IPython import get_ipython
+    from IPython.display import Image as Shown
+    from IPython.display import display
+
+    if get_ipython() is None:
+        return None
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    shown = Shown(buffer.getvalue())
+    if handle is None:
+        return display(shown, display_id=True)
+    handle.update(shown)
+    return handle
+
+
+def show_pictures(images, titles=None, columns=8, suptitle=None, size=1.1):
+    """Pictures in a grid, each under its title.
+
+    Args:
+        images: float array in [-1, 1], `(count, height, width, channels)`.
+        titles: one string a picture; None for none.
+        columns: pictures in a row.
+        suptitle: title of the whole figure.
+        size: inches of a picture.
+    """
+    rows = -(-len(images) // columns)
+    extra = 0.25 if titles is not None else 0.0
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * (size + extra) + 0.4), squeeze=False
+    )
+    for i, axis in enumerate(axes.flat):
+        axis.axis("off")
+        if i < len(images):
+            axis.imshow(to_uint8(images[i]).squeeze(), cmap="gray", vmin=0, vmax=255)
+            if titles is not None:
+                axis.set_title(titles[i], fontsize=8)
+    finish(figure, suptitle)
+
+
+def show_curves(panels, xlabel="epoch", suptitle=None):
+    """Curves, one panel beside the other.
+
+    Args:
+        panels: dict, title -> (label of the y axis, dict of name -> values). Values are a
+            sequence, drawn from x = 1 on, or a pair (x, y) of sequences.
+        xlabel: label of all x axes.
+        suptitle: title of the whole figure.
+    """
+    figure, axes = plt.subplots(1, len(panels), figsize=(4.4 * len(panels), 3.0), squeeze=False)
+    for axis, (title, (ylabel, curves)) in zip(axes.flat, panels.items(), strict=True):
+        for i, (name, values) in enumerate(curves.items()):
+            x, y = values if isinstance(values, tuple) else (range(1, len(values) + 1), values)
+            axis.plot(x, y, color=COLOURS[i % 6], linestyle=DASHES[i % 6], label=name)
+        axis.set(title=title, xlabel=xlabel, ylabel=ylabel)
+        axis.grid(alpha=0.3)
+        axis.legend(fontsize=8)
+    finish(figure, suptitle)
+
+
+def show_training(paths, count=5):
+    """A few of the picture grids that `PictureGrid` has kept, from the first epoch to the last."""
+    paths = list(paths)
+    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
+    figure, axes = plt.subplots(1, len(chosen), figsize=(2.2 * len(chosen), 2.5), squeeze=False)
+    for axis, i in zip(axes.flat, chosen, strict=True):
+        with Image.open(paths[i]) as image:
+            axis.imshow(image)
+        axis.set_title(f"epoch {int(paths[i].stem.split('-')[1])}", fontsize=9)
+        axis.axis("off")
+    finish(figure)
+
+
+def show_counts(counts, names, title, ylabel="pictures"):
+    """A bar for each class."""
+    figure, axis = plt.subplots(figsize=(max(4.0, 0.45 * len(names)), 2.4))
+    axis.bar(names, counts, color=COLOURS[0])
+    axis.set(title=title, xlabel="class", ylabel=ylabel)
+    finish(figure)
+
+
+def finish(figure, suptitle=None):
+    """Lays a figure out, shows it and closes it, so that none stays in memory."""
+    if suptitle:
+        figure.suptitle(suptitle, fontsize=10)
+    figure.tight_layout()
+    plt.show()
+    plt.close(figure)

@@ -1,0 +1,241 @@
+"""The tools behind `make`, on toy notebooks that import no TensorFlow."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+
+from tools import common, render, run
+from tools import test as driver
+
+DOT = (  # a grey picture of one pixel
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAAAAAA6fptVAAAACklEQVR4nGNoAAAAggCBd81ytgAAAABJRU5ErkJggg=="
+)
+TEXT = "A [toy](x) of `one`\nline."
+BADGE = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example/open)"
+SHOW = f"import base64\nfrom IPython.display import Image\nImage(base64.b64decode('{DOT}'))"
+
+
+@pytest.fixture(autouse=True)
+def _plain_environment(monkeypatch):
+    for name in [name for name in os.environ if name.startswith("RECIPES_")]:
+        monkeypatch.delenv(name)
+
+
+def write(root, name, *code, tags=("thumbnail", "headline"), attachments=None):
+    """A toy notebook: title cell, the given cells, the picture and the headline number."""
+    cells = [
+        new_markdown_cell(
+            f"# The *{name}*\n\n![result](attachment:result.png) {BADGE}\n\n{TEXT}",
+            attachments=attachments or {"result.png": {"image/png": DOT}},
+        ),
+        *[new_code_cell(source) for source in code],
+        new_code_cell(SHOW, metadata={"tags": [tag for tag in tags if tag == "thumbnail"]}),
+        new_code_cell(
+            "print('a line')\nprint('distance 12.3')",
+            metadata={"tags": [tag for tag in tags if tag == "headline"]},
+        ),
+    ]
+    for number, cell in enumerate(cells):
+        cell.id = f"cell-{number}"
+    path = root / "notebooks" / f"{name}.ipynb"
+    path.parent.mkdir(exist_ok=True)
+    nbformat.write(new_notebook(cells=cells), path)
+    return path
+
+
+@pytest.fixture
+def executed(monkeypatch):
+    """Replaces the kernel by a stand-in; the list of the notebooks that were executed."""
+    names = []
+
+    def fake(nb, folder, env, timeout=None):
+        names.append(re.search(r"\*(\w+)\*", nb.cells[0].source)[1])
+        for cell in nb.cells:
+            if "thumbnail" in cell.metadata.get("tags", []):
+                cell.outputs = [new_output("display_data", {"image/png": DOT})]
+            if "headline" in cell.metadata.get("tags", []):
+                cell.outputs = [new_output("stream", name="stdout", text="distance 12.3\n")]
+        return "In [1]: it failed" if "raise" in nb.cells[1].source else ""
+
+    monkeypatch.setattr(common, "execute", fake)
+    return names
+
+
+def test_run_writes_pages_that_need_no_network(tmp_path, capsys):
+    widget = {"application/vnd.jupyter.widget-view+json": {}, "text/plain": "slider"}
+    write(tmp_path, "bad", "1 / 0", "print('never')")
+    write(tmp_path, "dead", "import os\nos.abort()")
+    code = f"from IPython.display import HTML, display\ndisplay({widget}, raw=True)"
+    code += "\nHTML('<script src=\"https://cdn.example/x.js\"></script><b>bold</b>')"
+    write(
+        tmp_path, "good", code, "import os, sys\nprint(sys.executable, os.environ['RECIPES_MODE'])"
+    )
+    assert run.main(root=tmp_path) == 1
+
+    lines = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"bad +\d+\.\d s  FAILED In \[1\]: ZeroDivisionError: .*zero", lines[0])
+    assert re.fullmatch(r"dead +\d+\.\d s  FAILED In \[1\]: Kernel died.*", lines[1])
+    assert re.fullmatch(r"good +\d+\.\d s  distance 12.3", lines[2])
+    assert "ZeroDivisionError" in (tmp_path / "build/pages/bad.html").read_text()
+    page = (tmp_path / "build/pages/good.html").read_text()
+    assert f"{sys.executable} reduced" in page
+    assert "<b>bold</b>" in page
+    assert "slider</pre>" not in page.replace("\n", "")
+    assert ">Open in Colab</a>" in page
+    index = (tmp_path / "build/index.html").read_text()
+    for text in (page, index):
+        assert not re.search(r"<(script|link|iframe)\b|@import|url\(", text)
+        assert not re.search(r'<img[^>]*src="(https?:)?//', text)
+    assert "<h2>The good</h2><p>A toy of one line.</p><strong>distance 12.3</strong>" in index
+    assert '<img class="picture" src="gallery/good.png" alt="The good">' in index
+    assert (tmp_path / "build/gallery/good.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_run_executes_only_what_changed(tmp_path, executed, capsys, monkeypatch):
+    (tmp_path / "recipes").mkdir()
+    (tmp_path / "recipes/layers.py").write_text("ONE = 1\n")
+    write(tmp_path, "a"), write(tmp_path, "b")
+    assert run.main(root=tmp_path) == 0
+    assert executed == ["a", "b"]
+    path = tmp_path / "notebooks/a.ipynb"
+    nb = nbformat.read(path, 4)  # fresh outputs are no change
+    nb.cells[1].outputs, nb.cells[1].execution_count = [], 7
+    nb.cells[0].attachments["result.png"] = {"image/png": "other"}
+    nbformat.write(nb, path)
+    capsys.readouterr()
+    assert run.main(root=tmp_path) == 0
+    assert capsys.readouterr().out == "nothing changed: build/index.html\n"
+    write(tmp_path, "b", "2")
+    run.main(root=tmp_path)
+    assert executed[2:] == ["b"]
+    (tmp_path / "recipes/layers.py").write_text("ONE = 2\n")
+    run.main(["a"], root=tmp_path)
+    assert executed[3:] == ["a"]
+    run.main(root=tmp_path)
+    assert executed[4:] == ["b"]
+    monkeypatch.setenv("RECIPES_MODE", "smoke")
+    run.main(root=tmp_path)
+    assert executed[5:] == ["a", "b"]
+
+
+def test_run_tries_a_failed_notebook_again(tmp_path, executed):
+    write(tmp_path, "a", "raise"), write(tmp_path, "b", attachments={"x": {"image/png": DOT}})
+    assert [run.main(root=tmp_path), run.main(root=tmp_path)] == [1, 1]
+    assert executed == ["a", "b", "a"]
+    assert "FAILED In [1]: it failed" in (tmp_path / "build/index.html").read_text()
+
+
+def test_run_asks_for_the_tags(tmp_path, executed, capsys):
+    write(tmp_path, "a", tags=["headline"]), write(tmp_path, "b", tags=["thumbnail"])
+    assert run.main(root=tmp_path) == 1
+    out = capsys.readouterr().out
+    assert "FAILED no cell tagged thumbnail" in out
+    assert "FAILED no cell tagged headline" in out
+    assert executed == []
+
+
+def test_unknown_notebook_is_an_error(tmp_path):
+    write(tmp_path, "a")
+    with pytest.raises(SystemExit, match="no such notebook: b"):
+        run.main(["b"], root=tmp_path)
+
+
+def test_render_twice_gives_the_same_bytes(tmp_path):
+    noisy = "import sys\nfor i in range(3):\n    print(i, end='\\r', flush=True)\n"
+    noisy += "    print('50%', file=sys.stderr, flush=True)\nprint('done')"
+    path = write(tmp_path, "a", noisy, attachments={"result.png": {"image/png": "old"}})
+    assert render.main(root=tmp_path) == 0
+    first = path.read_bytes()
+    assert render.main(["a"], root=tmp_path) == 0
+    assert path.read_bytes() == first
+    nb = nbformat.reads(first.decode(), 4)
+    assert nb.cells[0].attachments["result.png"]["image/png"] == DOT
+    assert [cell.id for cell in nb.cells] == [f"cell-{n}" for n in range(4)]
+    assert [cell.execution_count for cell in nb.cells[1:]] == [1, 2, 3]
+    assert [(o.name, o.text) for o in nb.cells[1].outputs] == [("stdout", "done\n")]
+    assert nb.metadata.language_info == {"name": "python"}
+    assert nb.metadata.kernelspec.name == "python3"
+    assert os.listdir(path.parent) == ["a.ipynb"]
+
+
+def test_render_leaves_alone_what_warns_or_fails(tmp_path, capsys):
+    paths = [write(tmp_path, "a", "import warnings\nwarnings.warn('old', stacklevel=1)\n1")]
+    paths.append(write(tmp_path, "b", "1 / 0"))
+    before = [path.read_bytes() for path in paths]
+    assert render.main(root=tmp_path) == 1
+    assert [path.read_bytes() for path in paths] == before
+    out = capsys.readouterr().out
+    assert re.search("a +FAILED, left alone: stderr: .*UserWarning: old", out)
+    assert re.search("b +FAILED, left alone: In .1.: ZeroDivisionError", out)
+
+
+def test_render_refuses_traces_of_the_machine(tmp_path):
+    def complaints(text):
+        cell = new_code_cell(outputs=[new_output("stream", name="stdout", text=text)])
+        return render.complaints(new_notebook(cells=[cell]), "", tmp_path)
+
+    assert complaints(f"saved {tmp_path}/x.keras\n")
+    assert complaints("<Model object at 0x7f00aa00bb00>\n")
+    assert not complaints("accuracy 0.97 at 10 epochs\n")
+
+
+def test_render_drops_the_times_of_keras(tmp_path):
+    bar = "\x1b[1m8/8\x1b[0m \x1b[32m━━\x1b[0m\x1b[37m\x1b[0m \x1b[1m1:02\x1b[0m 6ms/step"
+    text = f"{bar} - loss: 0.5  \n8/8 - 12s - 345us/step - loss: 0.25\n"
+    cell = new_code_cell(outputs=[new_output("stream", name="stdout", text=text)])
+    render.normalise(new_notebook(cells=[cell]))
+    short = re.sub(r"\x1b\[\d+m", "", cell.outputs[0].text)
+    assert short == "8/8 ━━ - loss: 0.5\n8/8 - loss: 0.25\n"
+
+
+def test_last_line_of_the_tests_counts_everything(tmp_path, monkeypatch, capsys):
+    write(tmp_path, "a")
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/test_x.py").touch()
+    calls, red = [], False
+
+    def fake(command, **options):
+        calls.append(command)
+        report = next((part[11:] for part in command if part.startswith("--junitxml=")), "")
+        failures = int(red and command[-2].endswith(".ipynb"))
+        if report:
+            suite = f'<testsuite tests="5" failures="{failures}" errors="0" skipped="1"/>'
+            Path(report).write_text(f"<testsuites>{suite}</testsuites>")
+        return subprocess.CompletedProcess(command, failures)
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert driver.main(root=tmp_path) == 0
+    assert len(calls) == 4
+    assert capsys.readouterr().out.splitlines()[-1] == "10 passed, 0 failed, 2 skipped"
+    assert driver.main(root=tmp_path) == 0  # remembered
+    assert len(calls) == 4
+    assert capsys.readouterr().out.splitlines()[-1] == "10 passed, 0 failed, 2 skipped"
+    red = True
+    assert driver.main(["--force"], root=tmp_path) == 1
+    assert capsys.readouterr().out.splitlines()[-1] == "9 passed, 1 failed, 2 skipped"
+    red = False
+    assert driver.main(root=tmp_path) == 0  # a red run is not remembered
+    assert len(calls) == 12
+    (tmp_path / "tests/test_x.py").write_text("1\n")
+    assert driver.main(root=tmp_path) == 0
+    assert len(calls) == 16
+
+
+def test_a_run_without_a_report_counts_as_failed(tmp_path):
+    assert driver.counted(tmp_path / "none.xml", failed=True) == (0, 1, 0)
+
+
+def test_help_lists_every_target():
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    targets = re.findall(r"^([a-z-]+):", (common.ROOT / "Makefile").read_text(), re.MULTILINE)
+    shown = subprocess.run(["make"], cwd=common.ROOT, capture_output=True, text=True).stdout
+    assert len(targets) > 8
+    assert [target for target in targets if f"\n  {target} " not in f"\n{shown}"] == []

@@ -1,0 +1,1 @@
+"""What `make` runs: execute, render and test the notebooks."""

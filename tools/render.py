@@ -1,0 +1,85 @@
+"""Executes the notebooks in place, so that the committed outputs are one whole fresh run.
+
+python -m tools.render [NAME ...]   Reduced mode, from empty output folders. What differs from run
+to run or machine to machine goes: progress bars, timings, versions of the kernel. A notebook that
+fails, warns or shows where it ran is left as it was.
+"""
+
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+
+from tools import common
+
+# " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
+KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
+
+
+def complaints(nb, stderr, root):
+    """What must not stand in a committed notebook: warnings, this machine's paths, addresses."""
+    bad = [line for line in stderr.splitlines() if re.search(r"Warning|Error|WARNING:\w", line)]
+    found = [f"stderr: {line}" for line in bad]
+    text = ""
+    for output in (o for cell in nb.cells for o in cell.get("outputs", [])):
+        text += output.get("text", "")
+        text += "".join(v for k, v in output.get("data", {}).items() if k.startswith("text/"))
+    paths = [rf"{re.escape(str(p))}[/\\]" for p in (root, Path.home(), sys.prefix)]
+    shown = re.search(rf".*({'|'.join(paths)}|\bat 0x[0-9a-f]{{6,}}).*", text)
+    return found + ([f"a path or address of this machine: {shown[0].strip()}"] if shown else [])
+
+
+def normalise(nb):
+    """Leaves no trace of when and with which minor version the notebook was run."""
+    kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
+    nb.metadata.update(kernelspec=kernel, language_info={"name": "python"})
+    for cell in nb.cells:
+        for key in ("execution", "ExecuteTime"):
+            cell.metadata.pop(key, None)
+        for output in (o for o in cell.get("outputs", []) if "text" in o):
+            output.text = re.sub(r" +$", "", KERAS_TIMES.sub("", output.text), flags=re.MULTILINE)
+    if "attachment:result.png" in nb.cells[0].source:
+        common.set_result(nb, common.thumbnail(nb))
+
+
+def render(path, root):
+    """Renders one notebook; the reason why it was left alone, or ''."""
+    import nbformat
+
+    nb = nbformat.read(path, as_version=4)
+    outputs = root / "build/render" / path.stem
+    shutil.rmtree(outputs, ignore_errors=True)
+    outputs.mkdir(parents=True)
+    env = common.environment(outputs, RECIPES_MODE="reduced")
+    error = common.execute(nb, path.parent, env)
+    if error:
+        return error
+    stderr = common.tidy(nb)
+    try:
+        normalise(nb)
+    except ValueError as problem:
+        return str(problem)
+    if found := complaints(nb, stderr, root):
+        return found[0]
+    temporary = path.with_name(f".{path.name}.new")
+    nbformat.write(nb, temporary)
+    os.replace(temporary, path)
+    return ""
+
+
+def main(names=(), root=common.ROOT):
+    failed = 0
+    for path in common.find_notebooks(root, names):
+        print(f"{path.stem:<28}", end="", flush=True)
+        error = render(path, root)
+        failed += bool(error)
+        print(f"FAILED, left alone: {error}" if error else "rendered", flush=True)
+    return int(failed > 0)
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")

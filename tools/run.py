@@ -1,0 +1,156 @@
+"""Executes the notebooks and writes them, as pages, and a gallery of them into build/.
+
+python -m tools.run [NAME ...]   A notebook is executed again only where something changed: its
+cells, recipes/, the tools or requirements, a version, a RECIPES_ setting, or where it failed.
+"""
+
+import base64
+import html
+import json
+import re
+import sys
+import time
+from string import Template
+
+from tools import common
+
+INPUTS = ("recipes/**/*", "tools/common.py", "tools/run.py", "tools/page.html", "requirements.txt")
+
+
+def heading(nb):
+    """Title and description: the first heading and the first paragraph after it, as plain text."""
+    text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    title = re.search(r"^#+ +(.+)$", text, re.MULTILINE)
+    if not title:
+        return "Untitled", ""
+    text = re.sub(r"\[?!\[[^]]*\]\([^)]*\)(\]\([^)]*\))?", "", text[title.end() :])  # pictures
+    text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", text)  # links
+    paragraph = next((p for p in re.split(r"\n\s*\n", text) if p.strip()), "")
+    return [re.sub(r"[*`]", "", " ".join(part.split())) for part in (title[1], paragraph)]
+
+
+def page(nb, title):
+    """One HTML page that fetches nothing: no script, no CDN, a badge becomes its text."""
+    from nbconvert import HTMLExporter
+    from pygments.formatters import HtmlFormatter
+
+    exporter = HTMLExporter(
+        template_name="basic",
+        exclude_anchor_links=True,
+        exclude_input_prompt=True,
+        exclude_output_prompt=True,
+    )
+    body, _ = exporter.from_notebook_node(nb)
+    body = re.sub(r"<script\b.*?</script>", "", body, flags=re.DOTALL | re.IGNORECASE)
+
+    def text_of(picture):
+        alt = re.search(r'\balt="([^"]*)"', picture[0])
+        return alt[1] if alt else ""
+
+    body = re.sub(r'<img\b[^>]*\bsrc="(https?:)?//[^>]*>', text_of, body)
+    styles = {
+        name: HtmlFormatter(style=style).get_style_defs(".highlight")
+        for name, style in (("light", "default"), ("dark", "github-dark"))
+    }
+    template = Template((common.ROOT / "tools/page.html").read_text())
+    return template.substitute(title=html.escape(title), body=body, **styles)
+
+
+def duration(seconds):
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def gallery(results, mode):
+    """The index page: a card for each notebook."""
+    cards = []
+    for name, result in results.items():
+        text = {key: html.escape(str(value)) for key, value in result.items()}
+        number = f"<strong>{text['headline']}</strong>" if result["ok"] else ""
+        if not result["ok"]:
+            number = f'<strong class="failed">FAILED {text["error"]}</strong>'
+        picture = '<div class="picture"></div>'
+        if result["ok"]:
+            picture = f'<img class="picture" src="gallery/{name}.png" alt="{text["title"]}">'
+        cards.append(
+            f'<a class="card" href="pages/{name}.html">{picture}<div class="text">'
+            f"<h2>{text['title']}</h2><p>{text['description']}</p>{number}"
+            f'<span class="time">{duration(result["seconds"])}</span></div></a>'
+        )
+    used = " · ".join(f"{title} {version}" for title, version in common.versions().items())
+    template = Template((common.ROOT / "tools/gallery.html").read_text())
+    return template.substitute(cards="\n".join(cards), mode=html.escape(mode), versions=used)
+
+
+def run_one(path, build, env):
+    """Executes one notebook, writes its page and its picture; the result without its key."""
+    import nbformat
+
+    nb = nbformat.read(path, as_version=4)
+    title, description = heading(nb)
+    picture, number, start = "", "", time.monotonic()
+    try:
+        for tag in ("thumbnail", "headline"):  # before the minute that it takes, not after
+            common.tagged(nb, tag)
+        timeout = None if env["RECIPES_MODE"] == "full" else 1800
+        error = common.execute(nb, path.parent, env, timeout)
+        if not error:
+            picture, number = common.thumbnail(nb), common.headline(nb)
+    except ValueError as problem:
+        error = str(problem)
+    seconds = time.monotonic() - start
+    common.set_result(nb, picture)
+    common.tidy(nb, keep_stderr=bool(error))
+    if picture:
+        (build / f"gallery/{path.stem}.png").write_bytes(base64.b64decode(picture))
+    (build / f"pages/{path.stem}.html").write_text(page(nb, title), encoding="utf-8")
+    return {
+        "title": title,
+        "description": description,
+        "headline": number,
+        "seconds": round(seconds, 1),
+        "error": error,
+        "ok": not error,
+    }
+
+
+def main(names=(), root=common.ROOT):
+    build = root / "build"
+    env = common.environment(build / "outputs")
+    old, results, todo = common.read_json(build / "results.json"), {}, {}
+    wanted = [path.stem for path in common.find_notebooks(root, names)]
+    for path in common.find_notebooks(root):
+        cells = json.loads(path.read_bytes())["cells"]  # nbformat takes seconds to import
+        for cell in cells:
+            cell.update(outputs=[], execution_count=None)
+            cell.get("attachments", {}).pop("result.png", None)  # each run puts its own there
+        key = common.digest(root, INPUTS, env, cells)
+        results[path.stem] = result = old.get(path.stem, {})
+        files = build / f"pages/{path.stem}.html", build / f"gallery/{path.stem}.png"
+        fresh = result.get("ok") and result["key"] == key and all(f.exists() for f in files)
+        if path.stem in wanted and not fresh:
+            todo[path.stem] = path, key
+    for folder in ("gallery", "pages", "outputs"):
+        (build / folder).mkdir(parents=True, exist_ok=True)
+    for name in wanted if todo else ():
+        print(f"{name:<28}", end="", flush=True)
+        if name in todo:
+            path, key = todo[name]
+            results[name] = run_one(path, build, env) | {"key": key}
+            common.write_json(build / "results.json", results)
+        result = results[name]
+        time_used = f"{result['seconds']:.1f} s" if name in todo else "unchanged"
+        note = result["headline"] if result["ok"] else f"FAILED {result['error']}"
+        print(f"{time_used:>10}  {note}", flush=True)
+    results = {name: result for name, result in results.items() if result}
+    index = gallery(results, env["RECIPES_MODE"])
+    (build / "index.html").write_text(index, encoding="utf-8")
+    print(f"{'gallery:' if todo else 'nothing changed:'} build/index.html")
+    return int(not all(results[name]["ok"] for name in wanted))
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit("\ninterrupted")
