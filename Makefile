@@ -49,7 +49,7 @@ lab: $(READY) ## opens the notebooks in JupyterLab
 
 bench: $(READY) ## the classic way against ours, results in build/
 	@mkdir -p build
-	@PYTHONHASHSEED=0 TF_CPP_MIN_LOG_LEVEL=2 $(PY) -m benchmarks
+	@PYTHONHASHSEED=0 $(PY) -m benchmarks
 
 clean: ## removes build/ and caches (.venv stays)
 	rm -rf build .pytest_cache .ruff_cache notebooks/.ipynb_checkpoints

@@ -1,4 +1,4 @@
-"""Callbacks for `fit`: progress, a picture grid as the net learns, going on after an interruption."""
+"""Callbacks for `fit`: progress, pictures as the net learns, going on after an interruption."""
 
 import json
 import os
@@ -56,7 +56,8 @@ class Resume(keras.callbacks.Callback):
     """Lets a training that was interrupted go on from its last whole epoch, exactly.
 
         resume = Resume(folder, batches)
-        model.fit(batches.dataset, epochs=9, initial_epoch=resume.restore(model), callbacks=[resume])
+        done = resume.restore(model)
+        model.fit(batches.dataset, epochs=9, initial_epoch=done, callbacks=[resume])
 
     After each epoch the weights, the state of every optimizer and every random seed are written
     to one file under a temporary name, which is then renamed: whenever the process dies, the last

@@ -60,7 +60,7 @@ def build_discriminator(image_shape=(28, 28, 1), width=64, dropout=0.3, paper=Fa
 
 
 def start(paper, bias=False):
-    """How a layer's weights start. A new initializer for each: one that is shared repeats itself."""
+    """How a layer's weights start. A new initializer for each: a shared one repeats itself."""
     initializer = keras.initializers.RandomNormal(stddev=0.02) if paper else "glorot_uniform"
     return {"use_bias": bias, "kernel_initializer": initializer}
 

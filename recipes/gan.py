@@ -31,10 +31,7 @@ class GAN(keras.Model):
 
     def compile_from_config(self, config):
         self.compile(
-            **{
-                name: keras.saving.deserialize_keras_object(value)
-                for name, value in config.items()
-            }
+            **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
 
     def adam(self, model, learning_rate, beta_1):
@@ -102,5 +99,7 @@ class GAN(keras.Model):
     def decode(self, latent, batch_size=256):
         """Pictures of given latent vectors, float `(count, latent_dim)`."""
         if latent.ndim != 2 or latent.shape[1] != self.latent_dim:
-            raise ValueError(f"decode: shape {latent.shape}, but (count, {self.latent_dim}) is needed")
+            raise ValueError(
+                f"decode: shape {latent.shape}, but (count, {self.latent_dim}) is needed"
+            )
         return self.drawing_generator.predict(latent, batch_size=batch_size, verbose=0)

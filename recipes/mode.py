@@ -62,7 +62,9 @@ def start(seed, deterministic=False):
     keras.config.set_dtype_policy(POLICIES[precision])
     set_seed(seed, deterministic)
     devices = tf.config.list_physical_devices("GPU")
-    names = [tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices]
+    names = [
+        tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
+    ]
     print(
         f"mode {current()} | {', '.join(names) or 'CPU'} | {precision} | seed {seed} | "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "

@@ -141,6 +141,14 @@ def test_run_asks_for_the_tags(tmp_path, executed, capsys):
     assert executed == []
 
 
+def test_run_goes_on_after_a_file_that_is_no_notebook(tmp_path, executed, capsys):
+    write(tmp_path, "a").write_text("<<<<<<< HEAD\n")
+    write(tmp_path, "b")
+    assert run.main(root=tmp_path) == 1
+    assert re.search("a +0.. s  FAILED .*JSON", capsys.readouterr().out)
+    assert executed == ["b"]
+
+
 def test_unknown_notebook_is_an_error(tmp_path):
     write(tmp_path, "a")
     with pytest.raises(SystemExit, match="no such notebook: b"):

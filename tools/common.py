@@ -34,7 +34,6 @@ def environment(outputs, **changes):
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or every kernel prints a debugger warning
         "RECIPES_MODE": os.environ.get("RECIPES_MODE") or "reduced",
         "RECIPES_OUTPUT_DIR": str(Path(outputs).resolve()),
-        "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     env.pop("MPLBACKEND", None)  # another backend than the notebook's own would show no figure
     if env.get("RECIPES_DATA_DIR"):  # a kernel works in notebooks/, so it has to be absolute

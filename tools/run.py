@@ -86,10 +86,10 @@ def run_one(path, build, env):
     """Executes one notebook, writes its page and its picture; the result without its key."""
     import nbformat
 
-    nb = nbformat.read(path, as_version=4)
-    title, description = heading(nb)
     picture, number, start = "", "", time.monotonic()
+    nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {path.stem}")])
     try:
+        nb = nbformat.read(path, as_version=4)
         for tag in ("thumbnail", "headline"):  # before the minute that it takes, not after
             common.tagged(nb, tag)
         timeout = None if env["RECIPES_MODE"] == "full" else 1800
@@ -99,6 +99,7 @@ def run_one(path, build, env):
     except ValueError as problem:
         error = str(problem)
     seconds = time.monotonic() - start
+    title, description = heading(nb)
     common.set_result(nb, picture)
     common.tidy(nb, keep_stderr=bool(error))
     if picture:
@@ -120,7 +121,10 @@ def main(names=(), root=common.ROOT):
     old, results, todo = common.read_json(build / "results.json"), {}, {}
     wanted = [path.stem for path in common.find_notebooks(root, names)]
     for path in common.find_notebooks(root):
-        cells = json.loads(path.read_bytes())["cells"]  # nbformat takes seconds to import
+        try:
+            cells = json.loads(path.read_bytes())["cells"]  # nbformat takes seconds to import
+        except (ValueError, KeyError):
+            cells = []  # run_one says what is wrong with it
         for cell in cells:
             cell.update(outputs=[], execution_count=None)
             cell.get("attachments", {}).pop("result.png", None)  # each run puts its own there

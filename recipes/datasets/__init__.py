@@ -5,5 +5,16 @@ the data root, or gets it there; with `embedded=True` it needs neither files nor
 """
 
 from recipes.datasets import digits, emnist, fashion_mnist
+from recipes.datasets.batches import Batches, random_shift, scale, semi_supervised
+from recipes.datasets.few_labels import few_labels
 
-__all__ = ["digits", "emnist", "fashion_mnist"]
+__all__ = [
+    "Batches",
+    "digits",
+    "emnist",
+    "fashion_mnist",
+    "few_labels",
+    "random_shift",
+    "scale",
+    "semi_supervised",
+]

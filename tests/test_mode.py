@@ -1,0 +1,56 @@
+import random
+
+import keras
+import pytest
+
+from recipes import mode
+
+
+@pytest.fixture(autouse=True)
+def _clean(monkeypatch):
+    for name in ("RECIPES_MODE", "RECIPES_PRECISION", "RECIPES_OUTPUT_DIR"):
+        monkeypatch.delenv(name, raising=False)
+    yield
+    keras.config.set_dtype_policy("float32")
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [("", 8), ("reduced", 8), ("smoke", 1), ("full", 200)]
+)
+def test_choose_follows_the_environment(monkeypatch, value, expected):
+    monkeypatch.setenv("RECIPES_MODE", value)
+    assert mode.choose(reduced=8, smoke=1, full=200) == expected
+
+
+@pytest.mark.parametrize(
+    ("variable", "act", "known"),
+    [
+        ("RECIPES_MODE", mode.current, "reduced, smoke, full"),
+        ("RECIPES_PRECISION", lambda: mode.start(0), "float32, bfloat16"),
+    ],
+)
+def test_an_unknown_value_lists_the_known_ones(monkeypatch, variable, act, known):
+    monkeypatch.setenv(variable, "quick")
+    with pytest.raises(ValueError, match=f"{variable}='quick' is unknown; known are: {known}"):
+        act()
+
+
+def test_start_sets_precision_and_seed_and_says_so(monkeypatch, capsys):
+    monkeypatch.setenv("RECIPES_PRECISION", "bfloat16")
+    mode.start(7)
+    first = keras.random.uniform(()), random.random()
+    assert keras.config.dtype_policy().compute_dtype == "bfloat16"
+    line = capsys.readouterr().out
+    assert "mode reduced" in line
+    assert "bfloat16" in line
+    assert "seed 7" in line
+    mode.set_seed(7)
+    assert (keras.random.uniform(()), random.random()) == first
+
+
+def test_every_mode_has_its_own_output_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path))
+    reduced = mode.output_dir("x")
+    monkeypatch.setenv("RECIPES_MODE", "full")
+    assert reduced.is_dir()
+    assert mode.output_dir("x") != reduced
