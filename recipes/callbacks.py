@@ -59,7 +59,7 @@ class Resume(keras.callbacks.Callback):
         done = resume.restore(model)
         model.fit(batches.dataset, epochs=9, initial_epoch=done, callbacks=[resume])
 
-    After each epoch the weights, the state of every optimizer and every random seed are written
+    After each epoch all that the model saves (a GAN: weights, optimizers, random seeds) is written
     to one file under a temporary name, which is then renamed: whenever the process dies, the last
     file is whole. (Keras' BackupAndRestore writes weights and epoch number to two files; a kill
     between the two repeats an epoch on weights that have had it.) When the training ends, the

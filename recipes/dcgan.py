@@ -134,10 +134,10 @@ class DCGAN(GAN):
                 paper, which learns faster and steadier.
             **kwargs: `jit_compile` and the like, for `keras.Model.compile`.
         """
-        super().compile(**kwargs)
         self.compile_settings = {"learning_rate": learning_rate, "beta_1": beta_1, **kwargs}
         self.generator_optimizer = self.adam(self.generator, learning_rate, beta_1)
         self.discriminator_optimizer = self.adam(self.discriminator, learning_rate, beta_1)
+        super().compile(optimizer=self.generator_optimizer, **kwargs)
 
     def call(self, images, training=False):
         return self.discriminator(images, training=training)

@@ -34,6 +34,21 @@ class GAN(keras.Model):
             **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
 
+    def seeds(self):
+        """The states of all random generators: of the noise, and of dropout."""
+        weights = {id(variable) for variable in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    def save_own_variables(self, store):
+        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
+        # steps again, and ends elsewhere than one that was never interrupted.
+        for i, state in enumerate(self.seeds()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        for i, state in enumerate(self.seeds()):
+            state.assign(store[f"seed_{i}"])
+
     def adam(self, model, learning_rate, beta_1):
         """An Adam optimizer for the weights of `model`, built: a resumed run needs its state."""
         optimizer = keras.optimizers.Adam(learning_rate, beta_1)
@@ -53,11 +68,6 @@ class GAN(keras.Model):
 
     def check_batch(self, batch):
         raise NotImplementedError
-
-    @property
-    def drawing_generator(self):
-        """The generator that draws: the averaged one, where there is one."""
-        return getattr(self, "averaged_generator", None) or self.generator
 
     def generate(self, count, seed=None, batch_size=256):
         """Draws pictures.
@@ -102,4 +112,5 @@ class GAN(keras.Model):
             raise ValueError(
                 f"decode: shape {latent.shape}, but (count, {self.latent_dim}) is needed"
             )
-        return self.drawing_generator.predict(latent, batch_size=batch_size, verbose=0)
+        generator = getattr(self, "averaged_generator", self.generator)
+        return generator.predict(latent, batch_size=batch_size, verbose=0)

@@ -81,7 +81,6 @@ class SSGAN(GAN):
             the discriminator has just seen, which saves drawing others.
         feature_matching: the generator matches the mean features of real pictures (Salimans et
             al. 2016) instead of fooling the discriminator: worse pictures, a better classifier.
-        unsupervised_weight: what the real/fake losses of the discriminator weigh; 1 in the book.
         average: decay of a moving average of the classifier's weights, which `evaluate` and
             `predict` then use; 0 for the weights as they are, as in the book.
         supervised_only: leaves out all but the classifier's update. This is the baseline: the
@@ -98,7 +97,6 @@ class SSGAN(GAN):
         generator_norm=False,
         generator_batch=None,
         feature_matching=False,
-        unsupervised_weight=1.0,
         average=0.0,
         supervised_only=False,
         seed=0,
@@ -112,7 +110,6 @@ class SSGAN(GAN):
             "generator_norm": generator_norm,
             "generator_batch": generator_batch,
             "feature_matching": feature_matching,
-            "unsupervised_weight": unsupervised_weight,
             "average": average,
             "supervised_only": supervised_only,
             "seed": seed,
@@ -138,11 +135,11 @@ class SSGAN(GAN):
             beta_1: decay of Adam's first moment; 0.5 in the book, as for most GANs.
             **kwargs: `jit_compile` and the like, for `keras.Model.compile`.
         """
-        super().compile(**kwargs)
         self.compile_settings = {"learning_rate": learning_rate, "beta_1": beta_1, **kwargs}
         self.classifier_optimizer = self.adam(self.classifier, learning_rate, beta_1)
         self.discriminator_optimizer = self.adam(self.classifier, learning_rate, beta_1)
         self.generator_optimizer = self.adam(self.generator, learning_rate, beta_1)
+        super().compile(optimizer=self.classifier_optimizer, **kwargs)
 
     def call(self, inputs, training=False):
         images = inputs["labelled"] if isinstance(inputs, dict) else inputs
@@ -183,11 +180,11 @@ class SSGAN(GAN):
 
         def real_loss():
             logits = self.classifier(real, training=True)["logits"]
-            return self.unsupervised_weight * losses.bce(1.0, losses.real_logit(logits))
+            return losses.bce(1.0, losses.real_logit(logits))
 
         def fake_loss():
             logits = self.classifier(fakes, training=True)["logits"]
-            return self.unsupervised_weight * losses.bce(0.0, losses.real_logit(logits))
+            return losses.bce(0.0, losses.real_logit(logits))
 
         def generator_loss():
             out = self.classifier(fakes, training=True)
