@@ -1,0 +1,1 @@
+import recipes  # noqa: F401  before TensorFlow: it sets how that starts

@@ -6,8 +6,8 @@
 The first line trains one method and writes its curve to benchmarks/results/; the second draws
 all curves and prints the table. The time is that of the training steps alone, start-up and
 evaluation left out, at the pace of a run's fastest 250 steps: what else the machine had to do
-meanwhile does not count. `--validation` holds 5,000 training pictures back and looks at those instead
-of the test pictures: that is what the settings were chosen with.
+meanwhile does not count. `--validation` holds 5,000 training pictures back and looks at those
+instead of the test pictures: that is what the settings were chosen with.
 """
 
 import argparse
