@@ -1,0 +1,64 @@
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from PIL import Image
+
+from recipes import plotting
+
+
+@pytest.fixture(autouse=True)
+def _no_window(monkeypatch):
+    monkeypatch.setattr(plt, "show", lambda: None)
+    yield
+    assert not plt.get_fignums(), "a figure was left open"
+
+
+def test_to_uint8_rounds_and_clips():
+    np.testing.assert_array_equal(plotting.to_uint8([-2, -1, 0, 1, 2]), [0, 0, 128, 255, 255])
+
+
+def test_mosaic_puts_every_picture_in_its_place():
+    pictures = np.full((3, 2, 4, 1), -1.0)
+    pictures[2] = 1.0
+    sheet = plotting.mosaic(pictures, columns=2, gap=1, zoom=1)
+    assert sheet.shape == (5, 9, 3)
+    assert not sheet[:2, :4].any()  # the first, black
+    assert (sheet[3:, :4] == 255).all()  # the third, white, in the second row
+    assert (sheet[2] == 255).all()  # the gap
+    assert plotting.mosaic(pictures, columns=2, gap=1, zoom=3).shape == (15, 27, 3)
+
+
+def test_a_picture_that_cannot_be_written_leaves_the_old_one(tmp_path, monkeypatch):
+    path = tmp_path / "a.png"
+    plotting.save_png(np.zeros((2, 2, 3), np.uint8), path)
+    before = path.read_bytes()
+
+    def full(*arguments, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    with pytest.raises(OSError, match="No space left"):
+        plotting.save_png(np.ones((2, 2, 3), np.uint8), path)
+    assert path.read_bytes() == before
+
+
+def test_the_film_has_every_frame(tmp_path):
+    paths = []
+    for i in range(3):
+        paths.append(tmp_path / f"epoch-{i + 1:04d}.png")
+        plotting.save_png(np.full((4, 4, 3), 80 * i, np.uint8), paths[-1])
+    plotting.save_gif(paths, tmp_path / "film.gif")
+    with Image.open(tmp_path / "film.gif") as film:
+        assert film.n_frames == 3
+    plotting.show_training(paths, count=2)
+
+
+def test_figures_of_a_notebook():
+    pictures = np.zeros((3, 4, 4, 1))
+    plotting.show_pictures(pictures, titles=["a", "b", "c"], columns=2, suptitle="x")
+    plotting.show_curves({"a": ("y", {"one": [1, 2], "two": ([0, 5], [1, 2])})})
+    plotting.show_counts([1, 2], ["a", "b"], "title")
+
+
+def test_outside_of_a_notebook_nothing_is_displayed():
+    assert plotting.display_picture(np.zeros((2, 2, 3), np.uint8)) is None
