@@ -30,7 +30,7 @@ def test_predict_gives_probabilities_and_evaluate_their_accuracy():
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
     expected = (probabilities.argmax(axis=1) == LABELS).mean()
     result = gan.evaluate(PICTURES, LABELS, verbose=0, return_dict=True)
-    assert result["accuracy"] == pytest.approx(expected)
+    assert float(result["accuracy"]) == pytest.approx(expected)
 
 
 def step(gan):
