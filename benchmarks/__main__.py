@@ -5,6 +5,7 @@ written to build/bench.json. Names on the command line choose some of them.
 """
 
 import json
+import os
 import platform
 import statistics
 import sys
@@ -45,11 +46,14 @@ def main(names):
             for way, seconds in medians.items():
                 print(f"  {way:<28} {seconds:8.3f} s a {unit} {classic / seconds:7.2f}x")
             results[f"{name}: {title}"] = {"unit": unit, "median_seconds": medians}
-    machine = {"cpus": tf.config.threading.get_inter_op_parallelism_threads() or None}
-    machine = {"machine": platform.processor() or platform.machine(), "python": sys.version}
+    machine = {
+        "machine": platform.processor() or platform.machine(),
+        "cpus": os.cpu_count(),
+        "python": platform.python_version(),
+    }
     path = Path("build/bench.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**machine, "tensorflow": tf.__version__, "results": results}))
+    path.write_text(json.dumps({**machine, "tensorflow": tf.__version__, "results": results}, indent=1))
     print(f"\nwritten to {path}")
 
 
