@@ -53,7 +53,8 @@ def main(names):
     }
     path = Path("build/bench.json")
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({**machine, "tensorflow": tf.__version__, "results": results}, indent=1))
+    machine["tensorflow"] = tf.__version__
+    path.write_text(json.dumps({**machine, "results": results}, indent=1))
     print(f"\nwritten to {path}")
 
 

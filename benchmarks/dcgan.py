@@ -7,7 +7,7 @@ import tensorflow as tf
 from recipes.datasets import Batches, digits, scale
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
 
-STEPS, BATCH = 4, 128
+STEPS, BATCH = 10, 128
 
 
 def ways():
@@ -16,7 +16,7 @@ def ways():
     return {
         f"{STEPS} steps, batch {BATCH}, the book's width": (
             f"{STEPS} steps",
-            3,
+            5,
             {"classic": classic(images), "fit": ours(images)},
         )
     }

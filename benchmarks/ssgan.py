@@ -8,7 +8,7 @@ from recipes import losses
 from recipes.datasets import Batches, digits, scale, semi_supervised
 from recipes.ssgan import SSGAN, build_classifier, build_generator
 
-STEPS, BATCH = 4, 50
+STEPS, BATCH = 10, 50
 
 
 def ways():
@@ -16,7 +16,7 @@ def ways():
     return {
         f"{STEPS} steps, 50 + 50 pictures, the book's width": (
             f"{STEPS} steps",
-            3,
+            5,
             {
                 "classic": classic(images, labels),
                 "one compiled step": ours(images, labels),
