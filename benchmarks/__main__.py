@@ -14,10 +14,15 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks import dcgan, ssgan
+from benchmarks import cyclegan, dcgan, pix2pix, ssgan
 from recipes.mode import start
 
-BENCHMARKS = {"dcgan": dcgan.ways, "ssgan": ssgan.ways}
+BENCHMARKS = {
+    "dcgan": dcgan.ways,
+    "ssgan": ssgan.ways,
+    "pix2pix": pix2pix.ways,
+    "cyclegan": cyclegan.ways,
+}
 
 
 def measure(ways, rounds):

@@ -10,7 +10,7 @@ from keras import layers
 
 from recipes import losses
 from recipes.checks import check_images
-from recipes.gan import GAN
+from recipes.gan import LatentGAN
 from recipes.layers import copy_of, update_average
 
 
@@ -73,7 +73,7 @@ def norm_and_activation(x, paper):
 
 
 @keras.saving.register_keras_serializable(package="recipes")
-class DCGAN(GAN):
+class DCGAN(LatentGAN):
     """A DCGAN, trained by `fit` on a dataset of float32 pictures in [-1, 1].
 
     Args:

@@ -67,7 +67,12 @@ class GAN(keras.Model):
         return super().fit(x, **kwargs)
 
     def check_batch(self, batch):
+        """Raises `ValueError` unless `batch` is what `train_step` takes."""
         raise NotImplementedError
+
+
+class LatentGAN(GAN):
+    """A GAN whose generator draws from noise: `generator` takes `(batch, latent_dim)`."""
 
     def generate(self, count, seed=None, batch_size=256):
         """Draws pictures.

@@ -36,6 +36,24 @@ def generator_loss(fake_logits):
     return bce(1.0, fake_logits)
 
 
+def least_squares(target, logits):
+    """Mean of (logit - target)^2: the loss of LSGAN (Mao et al. 2017), instead of `bce`.
+
+    It does not level off for pictures that the discriminator is sure of, so their gradients do
+    not vanish. CycleGAN's paper trains with it.
+
+    Args:
+        target: float, 1 for "real", 0 for "generated".
+        logits: float tensor of any shape.
+    """
+    return ops.mean(ops.square(ops.cast(logits, "float32") - target))
+
+
+def l1(target, output):
+    """Mean absolute difference of two float tensors of one shape."""
+    return ops.mean(ops.abs(target - ops.cast(output, target.dtype)))
+
+
 def real_logit(class_logits):
     """The real/fake logit of a K-class classifier (Salimans et al. 2016).
 

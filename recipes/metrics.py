@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
 
@@ -90,3 +91,76 @@ def judge_pictures(judge, pictures, reference):
         "classes": class_coverage(probabilities),
         "probabilities": probabilities,
     }
+
+
+def picture_distances(outputs, targets):
+    """How far pictures are from the ones that they should be.
+
+    Args:
+        outputs, targets: float arrays in [-1, 1], `(count, height, width, channels)`; sides of at
+            least 11 pixels, the window of SSIM.
+
+    Returns:
+        dict: `l1`, the mean absolute difference (0 to 2), and `ssim`, the mean structural
+        similarity (Wang et al. 2004; 1 for equal pictures).
+    """
+    outputs, targets = np.asarray(outputs, np.float32), np.asarray(targets, np.float32)
+    if outputs.shape != targets.shape:
+        raise ValueError(f"outputs of shape {outputs.shape}, but targets of {targets.shape}")
+    similar = [
+        tf.image.ssim(outputs[i : i + 32], targets[i : i + 32], max_val=2.0)
+        for i in range(0, len(outputs), 32)
+    ]
+    return {
+        "l1": float(np.abs(outputs - targets).mean()),
+        "ssim": float(np.concatenate(similar).mean()),
+    }
+
+
+class MeanColours:
+    """The baseline of a translation from label maps: every label in the mean colour of its photos.
+
+    Colours of the label maps are rounded to 8 levels a channel, which JPEG does not blur away.
+
+    Args:
+        labels, photos: float arrays in [-1, 1], `(count, height, width, 3)`, the training pairs.
+    """
+
+    def __init__(self, labels, photos):
+        cells, colours = self.cells(labels).ravel(), np.asarray(photos).reshape(-1, 3)
+        self.mean = colours.mean(0)
+        counts = np.bincount(cells, minlength=512)
+        sums = np.stack([np.bincount(cells, c, minlength=512) for c in colours.T], axis=1)
+        seen = counts > 0
+        self.colours = np.tile(self.mean, (512, 1))  # of a label that was never seen
+        self.colours[seen] = sums[seen] / counts[seen, None]
+
+    def predict(self, labels):
+        """Label maps -> pictures, float32 of the same shape."""
+        return self.colours[self.cells(labels)].astype(np.float32)
+
+    @staticmethod
+    def cells(labels):
+        levels = np.clip((np.asarray(labels) + 1) * 4, 0, 7).astype(np.int64)
+        return levels @ np.array([64, 8, 1])
+
+
+def share_taken_for(judge, pictures, domain):
+    """The share of pictures that a classifier takes for `domain`.
+
+    Args:
+        judge: model from `train_judge`.
+        pictures: float array in [-1, 1], `(count, height, width, channels)`.
+        domain: int, the class.
+    """
+    _, probabilities = judge.predict(pictures, batch_size=256, verbose=0)
+    return float((probabilities.argmax(axis=1) == domain).mean())
+
+
+def shrink(pictures, size):
+    """Pictures `(count, height, width, channels)` at size x size, antialiased; float32."""
+    small = [
+        tf.image.resize(pictures[i : i + 32], (size, size), antialias=True)
+        for i in range(0, len(pictures), 32)
+    ]
+    return np.concatenate(small)

@@ -12,7 +12,7 @@ from keras import layers
 
 from recipes import losses
 from recipes.checks import check_images, check_labels
-from recipes.gan import GAN
+from recipes.gan import LatentGAN
 from recipes.layers import copy_of, update_average
 
 
@@ -59,7 +59,7 @@ def build_classifier(num_classes=10, width=128, image_shape=(28, 28, 1)):
 
 
 @keras.saving.register_keras_serializable(package="recipes")
-class SSGAN(GAN):
+class SSGAN(LatentGAN):
     """A semi-supervised GAN that behaves as a Keras classifier.
 
     `fit` takes a dataset of `({"labelled": x, "unlabelled": u}, y)`, see

@@ -4,17 +4,21 @@
 the data root, or gets it there; with `embedded=True` it needs neither files nor a network.
 """
 
-from recipes.datasets import digits, emnist, fashion_mnist
-from recipes.datasets.batches import Batches, random_shift, scale, semi_supervised
+from recipes.datasets import cityscapes, digits, emnist, fashion_mnist, pictures, yosemite
+from recipes.datasets.batches import Batches, random_jitter, random_shift, scale, semi_supervised
 from recipes.datasets.few_labels import few_labels
 
 __all__ = [
     "Batches",
+    "cityscapes",
     "digits",
     "emnist",
     "fashion_mnist",
     "few_labels",
+    "pictures",
+    "random_jitter",
     "random_shift",
     "scale",
     "semi_supervised",
+    "yosemite",
 ]

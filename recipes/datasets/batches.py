@@ -107,10 +107,47 @@ def random_shift(images, seed, pixels, flip=False):
     rows = tf.clip_by_value(tf.range(height) + moves[0], 0, height - 1)
     columns = tf.clip_by_value(tf.range(width) + moves[1], 0, width - 1)
     if flip:
-        mirrored = tf.random.stateless_uniform((count, 1), seeds[2]) < 0.5
-        columns = tf.where(mirrored, columns[:, ::-1], columns)
-    images = tf.gather(images, rows, axis=1, batch_dims=1)
-    return tf.gather(images, columns, axis=2, batch_dims=1)
+        columns = _mirror_half(columns, seeds[2])
+    return _pick(images, rows, columns)
+
+
+def random_jitter(images, seed, labels=False, flip=True):
+    """Enlarges every picture of a batch by 286/256, crops it at random, mirrors half if `flip`.
+
+    The same seed moves the two halves of a pair in the same way.
+
+    Args:
+        images: float tensor, `(batch, height, width, channels)`.
+        seed: int tensor of shape (2,).
+        labels: whether the pictures are label maps, whose colours must not be mixed: nearest
+            neighbour, instead of linear interpolation.
+        flip: whether to mirror left and right at random.
+
+    Returns:
+        A float tensor of the shape of `images`.
+    """
+    count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+    tall, wide = height * 286 // 256, width * 286 // 256
+    seeds = tf.random.split(seed, 3)
+    tops, lefts = (
+        tf.random.stateless_uniform((count, 1), s, 0, room + 1, tf.int32)
+        for s, room in zip(tf.unstack(seeds[:2]), (tall - height, wide - width), strict=True)
+    )
+    columns = lefts + tf.range(width)
+    if flip:
+        columns = _mirror_half(columns, seeds[2])
+    images = tf.image.resize(images, (tall, wide), "nearest" if labels else "bilinear")
+    return _pick(images, tops + tf.range(height), columns)
+
+
+def _mirror_half(columns, seed):
+    mirrored = tf.random.stateless_uniform((tf.shape(columns)[0], 1), seed) < 0.5
+    return tf.where(mirrored, columns[:, ::-1], columns)
+
+
+def _pick(images, rows, columns):
+    """Of each picture its own rows and columns, ints `(batch, height)` and `(batch, width)`."""
+    return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
 def semi_supervised(labelled, unlabelled):
