@@ -19,20 +19,21 @@ def to_uint8(images):
     return np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def mosaic(images, columns=8, gap=2, zoom=2):
+def mosaic(images, columns=8, gap=2, zoom=None):
     """Pictures side by side in one.
 
     Args:
         images: float array in [-1, 1], `(count, height, width, channels)`; 1 or 3 channels.
         columns: pictures in a row.
         gap: white pixels between two of them.
-        zoom: every pixel becomes zoom x zoom.
+        zoom: every pixel becomes zoom x zoom; by default 2 for pictures under 128 pixels, else 1.
 
     Returns:
         uint8 array, `(height, width, 3)`.
     """
     images = to_uint8(images)
     count, height, width, _ = images.shape
+    zoom = zoom or (2 if width < 128 else 1)
     rows = -(-count // columns)
     sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
     for i, image in enumerate(images):
@@ -109,6 +110,32 @@ def show_pictures(images, titles=None, columns=8, suptitle=None, size=1.1):
     finish(figure, suptitle)
 
 
+def show_rows(rows, suptitle=None, size=1.3):
+    """Rows of pictures that belong together, column by column, each row with its name.
+
+    Args:
+        rows: dict, name -> float array in [-1, 1] or uint8, `(count, height, width, 3)`; the
+            counts agree.
+        suptitle: title of the whole figure.
+        size: inches of a picture's height.
+    """
+    columns = len(next(iter(rows.values())))
+    height, width = next(iter(rows.values())).shape[1:3]
+    figure, axes = plt.subplots(
+        len(rows),
+        columns,
+        figsize=(columns * size * width / height + 0.4, len(rows) * size + 0.4),
+        squeeze=False,
+    )
+    for line, (name, images) in zip(axes, rows.items(), strict=True):
+        for axis, image in zip(line, images, strict=True):
+            axis.imshow(image if image.dtype == np.uint8 else to_uint8(image))
+            axis.set(xticks=[], yticks=[])
+            axis.spines[:].set_visible(False)
+        line[0].set_ylabel(name, fontsize=8)
+    finish(figure, suptitle, pad=0.2)
+
+
 def show_curves(panels, xlabel="epoch", suptitle=None):
     """Curves, one panel beside the other.
 
@@ -150,10 +177,10 @@ def show_counts(counts, names, title, ylabel="pictures"):
     finish(figure)
 
 
-def finish(figure, suptitle=None):
+def finish(figure, suptitle=None, pad=1.08):
     """Lays a figure out, shows it and closes it, so that none stays in memory."""
     if suptitle:
         figure.suptitle(suptitle, fontsize=10)
-    figure.tight_layout()
+    figure.tight_layout(pad=pad)
     plt.show()
     plt.close(figure)

@@ -128,6 +128,28 @@ def halvings(generator):
     return sum(isinstance(x, layers.Conv2D) and x.strides == (2, 2) for x in generator.layers)
 
 
+def shapes(network, image_size):
+    """What each convolution of a network makes of a picture: a summary that fits on a screen.
+
+    Args:
+        network: model of one or more pictures.
+        image_size: side of the pictures.
+
+    Returns:
+        list of (kind of convolution, (height, width, channels)).
+    """
+    kinds = (layers.Conv2D, layers.Conv2DTranspose)
+    found = [layer for layer in network.layers if isinstance(layer, kinds)]
+    probe = keras.Model(network.inputs, [layer.output for layer in found])
+    picture = np.zeros((1, image_size, image_size, 3), np.float32)
+    outputs = probe([picture] * len(network.inputs))
+    outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
+    return [
+        (type(layer).__name__, tuple(output.shape[1:]))
+        for layer, output in zip(found, outputs, strict=True)
+    ]
+
+
 class TranslationGAN(GAN):
     """Base of Pix2Pix and CycleGAN."""
 

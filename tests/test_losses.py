@@ -63,3 +63,10 @@ def test_class_loss_is_cross_entropy_on_logits():
     assert float(losses.class_loss(labels, class_logits)) == pytest.approx(
         float(tf.reduce_mean(expected)), rel=1e-6
     )
+
+
+def test_least_squares_and_l1():
+    x = np.array([1.0, 3.0], "float32")
+    assert float(losses.least_squares(1.0, x)) == pytest.approx(2.0)
+    assert float(losses.least_squares(0.0, x)) == pytest.approx(5.0)
+    assert float(losses.l1(x, -x)) == pytest.approx(4.0)

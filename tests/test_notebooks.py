@@ -24,7 +24,12 @@ def code(cells):
 
 
 def test_all_notebooks_are_there():
-    assert [path.stem for path in NOTEBOOKS] == ["01_dcgan", "02_ssgan"]
+    assert [path.stem for path in NOTEBOOKS] == [
+        "01_dcgan",
+        "02_ssgan",
+        "03_pix2pix",
+        "04_cyclegan",
+    ]
 
 
 def test_it_has_the_parts_of_every_recipe(cells):

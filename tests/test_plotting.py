@@ -62,3 +62,8 @@ def test_figures_of_a_notebook():
 
 def test_outside_of_a_notebook_nothing_is_displayed():
     assert plotting.display_picture(np.zeros((2, 2, 3), np.uint8)) is None
+
+
+def test_show_rows_takes_floats_and_bytes():
+    pictures = np.zeros((3, 4, 6, 3))
+    plotting.show_rows({"floats": pictures, "bytes": pictures.astype(np.uint8)}, suptitle="both")

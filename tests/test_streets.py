@@ -128,9 +128,17 @@ def test_files_of_somebody_else_are_never_deleted(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"train": 0}, {"val": -1}, {"size": 30}, {"size": 1026}, {"size": 65}]
+    "wrong",
+    [{"train": 0}, {"val": -1}, {"size": 30}, {"size": 1026}, {"size": 65}, {"day": "night"}],
 )
 def test_draw_names_the_argument_that_is_wrong(tmp_path, wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         draw(tmp_path / "streets", **wrong)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_day_changes_the_light_and_nothing_else():
+    (clear, labels), (evening, same) = (streets.scene(3, day=day) for day in ("clear", "evening"))
+    np.testing.assert_array_equal(labels, same)
+    warmth = [photo[:20, :, 0].mean() - photo[:20, :, 2].mean() for photo in (clear, evening)]
+    assert warmth[1] > warmth[0] + 10

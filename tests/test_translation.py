@@ -11,7 +11,7 @@ from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
 from recipes.datasets import Batches, random_jitter, scale
 from recipes.layers import ReflectionPadding2D
 from recipes.pix2pix import Pix2Pix
-from recipes.translation import build_patchgan, build_unet, translate
+from recipes.translation import build_patchgan, build_unet, shapes, translate
 
 SIZE = 32
 
@@ -276,3 +276,19 @@ def test_every_epoch_jitters_anew():
     ).dataset
     first, second = next(iter(data)), next(iter(data))
     assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))
+
+
+def test_shapes_lists_what_each_convolution_makes():
+    assert shapes(build_unet(SIZE, 4), SIZE) == [
+        ("Conv2D", (16, 16, 4)),
+        ("Conv2D", (8, 8, 8)),
+        ("Conv2D", (4, 4, 16)),
+        ("Conv2D", (2, 2, 32)),
+        ("Conv2D", (1, 1, 32)),
+        ("Conv2DTranspose", (2, 2, 32)),
+        ("Conv2DTranspose", (4, 4, 16)),
+        ("Conv2DTranspose", (8, 8, 8)),
+        ("Conv2DTranspose", (16, 16, 4)),
+        ("Conv2DTranspose", (32, 32, 3)),
+    ]
+    assert shapes(build_patchgan(2, 4), 256)[-1] == ("Conv2D", (30, 30, 1))
