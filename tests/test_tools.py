@@ -1,5 +1,7 @@
 """The tools behind `make`, on toy notebooks that import no TensorFlow."""
 
+import base64
+import io
 import os
 import re
 import shutil
@@ -8,8 +10,10 @@ import sys
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
+from PIL import Image
 
 from tools import common, render, run
 from tools import test as driver
@@ -247,3 +251,15 @@ def test_help_lists_every_target():
     shown = subprocess.run(["make"], cwd=common.ROOT, capture_output=True, text=True).stdout
     assert len(targets) > 8
     assert [target for target in targets if f"\n  {target} " not in f"\n{shown}"] == []
+
+
+def test_pictures_get_a_palette_and_look_the_same():
+    rows = np.linspace(0, 255, 64).astype(np.uint8)
+    picture = np.stack(np.broadcast_arrays(rows[:, None], rows[None], np.uint8(90)), axis=-1)
+    buffer = io.BytesIO()
+    Image.fromarray(picture).convert("RGBA").save(buffer, "PNG")
+    small = render.smaller(base64.b64encode(buffer.getvalue()).decode())
+    again = Image.open(io.BytesIO(base64.b64decode(small)))
+    assert again.mode == "P"
+    assert np.abs(np.asarray(again.convert("RGB"), int) - picture).mean() < 6
+    assert render.smaller(small) == small

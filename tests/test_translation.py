@@ -292,3 +292,16 @@ def test_shapes_lists_what_each_convolution_makes():
         ("Conv2DTranspose", (32, 32, 3)),
     ]
     assert shapes(build_patchgan(2, 4), 256)[-1] == ("Conv2D", (30, 30, 1))
+
+
+@both
+def test_bfloat16_trains_and_losses_stay_float32(kind):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = make(kind)
+        history = model.fit(batches().dataset, verbose=0).history
+        assert model.translate(pictures(1)).dtype == np.float32
+    finally:
+        keras.config.set_dtype_policy("float32")
+    assert all(np.isfinite(values).all() for values in history.values())
+    assert {weight.dtype for weight in model.weights} <= {"float32", "uint32", "int64"}

@@ -5,11 +5,15 @@ to run or machine to machine goes: progress bars, timings, versions of the kerne
 fails, warns or shows where it ran is left as it was.
 """
 
+import base64
+import io
 import os
 import re
 import shutil
 import sys
 from pathlib import Path
+
+from PIL import Image
 
 from tools import common
 
@@ -39,8 +43,22 @@ def normalise(nb):
             cell.metadata.pop(key, None)
         for output in (o for o in cell.get("outputs", []) if "text" in o):
             output.text = re.sub(r" +$", "", KERAS_TIMES.sub("", output.text), flags=re.MULTILINE)
+        for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
+            data["image/png"] = smaller(data["image/png"])
     if "attachment:result.png" in nb.cells[0].source:
         common.set_result(nb, common.thumbnail(nb))
+
+
+def smaller(png):
+    """A base64 PNG with 256 colours of its own: a third of the size, and no eye sees it."""
+    picture = Image.open(io.BytesIO(base64.b64decode(png)))
+    if picture.mode in ("P", "L"):
+        return png
+    white = Image.new("RGBA", picture.size, "white")
+    picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
+    buffer = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, "PNG", optimize=True)
+    return base64.b64encode(buffer.getvalue()).decode()
 
 
 def render(path, root):
