@@ -5,8 +5,8 @@
 
 Trains at 256x256, full width, batch 1, with the book's settings; then measures on the held-back
 pictures. The minutes are at the pace of the fastest 50 steps: what else the machine had to do
-meanwhile does not count. The figures go to benchmarks/results/, the picture to docs/,
-the generators (to translate photos of your own) to build/.
+meanwhile does not count. The figures go to benchmarks/results/; the picture (whose
+photos may not be passed on) and the generators to build/models/.
 """
 
 import argparse
@@ -130,7 +130,7 @@ def main():
     results = {"keras": keras.__version__, "seed": arguments.seed, **results}
     (folder / f"{arguments.recipe}.json").write_text(json.dumps(results, indent=1) + "\n")
     sheet = plotting.mosaic(metrics.shrink(pictures, 160), columns=5, zoom=1)
-    plotting.save_png(sheet, ROOT / "docs" / f"{arguments.recipe}.png")
+    plotting.save_png(sheet, ROOT / "build" / "models" / f"{arguments.recipe}.png")
     print(json.dumps({k: v for k, v in results.items() if k != "curve"}, indent=1))
 
 
