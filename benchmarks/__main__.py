@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks import cyclegan, dcgan, pix2pix, ssgan
+from benchmarks import cyclegan, dcgan, fgsm, pix2pix, ssgan
 from recipes.mode import start
 
 BENCHMARKS = {
@@ -22,6 +22,7 @@ BENCHMARKS = {
     "ssgan": ssgan.ways,
     "pix2pix": pix2pix.ways,
     "cyclegan": cyclegan.ways,
+    "fgsm": fgsm.ways,
 }
 
 

@@ -136,6 +136,35 @@ def show_rows(rows, suptitle=None, size=1.3):
     finish(figure, suptitle, pad=0.2)
 
 
+def show_attack(images, attacked, titles, attacked_titles, suptitle=None, size=1.5):
+    """A line for each attacked picture: as it was, what was added, and the sum.
+
+    What was added is magnified to fill the scale from black to white, grey is none of it; the
+    factor stands above it.
+
+    Args:
+        images, attacked: float arrays in [-1, 1], `(count, height, width, channels)`; 1 or 3
+            channels.
+        titles, attacked_titles: one string a picture.
+        suptitle: title of the whole figure.
+        size: inches of a picture.
+    """
+    figure, axes = plt.subplots(
+        len(images), 3, figsize=(3.6 * size, len(images) * (size + 0.2) + 0.3), squeeze=False
+    )
+    rows = zip(axes, images, attacked, titles, attacked_titles, strict=True)
+    for line, image, made, title, made_title in rows:
+        added = np.asarray(made, np.float32) - image
+        factor = 1 / max(np.abs(added).max(), 1e-6)
+        pictures = image, added * factor, made
+        captions = title, f"added, x {factor:.3g}" if added.any() else "added: nothing", made_title
+        for axis, picture, caption in zip(line, pictures, captions, strict=True):
+            axis.imshow(to_uint8(picture).squeeze(), cmap="gray", vmin=0, vmax=255)
+            axis.set_title(caption, fontsize=8)
+            axis.axis("off")
+    finish(figure, suptitle)
+
+
 def show_curves(panels, xlabel="epoch", suptitle=None):
     """Curves, one panel beside the other.
 

@@ -29,6 +29,7 @@ def test_all_notebooks_are_there():
         "02_ssgan",
         "03_pix2pix",
         "04_cyclegan",
+        "05_fgsm",
     ]
 
 

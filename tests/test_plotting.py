@@ -67,3 +67,16 @@ def test_outside_of_a_notebook_nothing_is_displayed():
 def test_show_rows_takes_floats_and_bytes():
     pictures = np.zeros((3, 4, 6, 3))
     plotting.show_rows({"floats": pictures, "bytes": pictures.astype(np.uint8)}, suptitle="both")
+
+
+def test_show_attack_magnifies_what_was_added(monkeypatch):
+    shown, captions = [], []
+    monkeypatch.setattr(plt.Axes, "imshow", lambda axis, picture, **kw: shown.append(picture))
+    monkeypatch.setattr(plt.Axes, "set_title", lambda axis, text, **kw: captions.append(text))
+    pictures = np.zeros((2, 2, 2, 1))
+    attacked = pictures.copy()
+    attacked[1, 0, 0] = 0.05
+    attacked[1, 0, 1] = -0.05
+    plotting.show_attack(pictures, attacked, ["a", "b"], ["c", "d"], suptitle="x")
+    assert captions == ["a", "added: nothing", "c", "b", "added, x 20", "d"]
+    np.testing.assert_array_equal(shown[4], [[255, 0], [128, 128]])

@@ -170,10 +170,9 @@ def resize(picture, size, method="photo"):
     height, width = height_width(size)
     if method == "labels":  # "exact": the pixel in the middle, where the photo has its mean
         return cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
-    # OpenCV antialiases only what shrinks both ways; so first shrink, and then enlarge the rest.
-    smaller = (min(width, picture.shape[1]), min(height, picture.shape[0]))
-    picture = cv2.resize(picture, smaller, interpolation=cv2.INTER_AREA)
-    return cv2.resize(picture, (width, height), interpolation=cv2.INTER_CUBIC)
+    # OpenCV antialiases only what shrinks both ways; Pillow does each axis as it needs.
+    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+    return np.array(resized)
 
 
 def height_width(size):

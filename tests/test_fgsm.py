@@ -1,0 +1,397 @@
+import gc
+import os
+import weakref
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
+from recipes import backbones, fgsm
+from recipes.datasets import pictures, scale
+
+SHAPE, CLASSES = (6, 5, 3), 4
+
+
+def small_net(end="softmax", sharpness=1.0):
+    """Two layers with smooth activations: exact gradients by finite differences."""
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input(SHAPE)
+    x = layers.Conv2D(4, 3, activation="tanh")(inputs)
+    x = layers.Dense(CLASSES, end)(layers.Flatten()(x))
+    net = keras.Model(inputs, x)
+    net.layers[-1].kernel.assign(net.layers[-1].kernel * sharpness)
+    return net
+
+
+@pytest.fixture(scope="module")
+def net():
+    return small_net()
+
+
+@pytest.fixture(scope="module")
+def images():
+    return np.random.default_rng(0).uniform(-0.9, 0.9, (5, *SHAPE)).astype(np.float32)
+
+
+LABELS = np.array([0, 1, 2, 3, 0])
+
+
+def plain_loss(net, images, labels):
+    """Cross-entropy of `small_net` in float64, one picture a row, by NumPy alone."""
+    kernel, bias, dense, offset = (np.asarray(w, np.float64) for w in net.get_weights())
+    windows = np.lib.stride_tricks.sliding_window_view(images, (3, 3), (1, 2))
+    x = np.tanh(np.einsum("bijckl,klcf->bijf", windows, kernel) + bias)
+    logits = x.reshape(len(x), -1) @ dense + offset
+    logits -= logits.max(1, keepdims=True)
+    return np.log(np.exp(logits).sum(1)) - logits[np.arange(len(x)), labels]
+
+
+def plain_gradient(net, images, labels, step=1e-5):
+    """Of each picture's loss, pixel by pixel, by central differences."""
+    images = images.astype(np.float64)
+    gradient = np.empty_like(images)
+    for pixel in np.ndindex(*SHAPE):
+        up, down = images.copy(), images.copy()
+        up[:, *pixel] += step
+        down[:, *pixel] -= step
+        gap = plain_loss(net, up, labels) - plain_loss(net, down, labels)
+        gradient[:, *pixel] = gap / (2 * step)
+    return gradient
+
+
+def clip(values):
+    return np.clip(values, np.float32(-1), np.float32(1))
+
+
+@pytest.mark.parametrize("targeted", [False, True])
+def test_fgsm_is_its_definition_to_the_bit(net, images, targeted):
+    sign = np.sign(plain_gradient(net, images, LABELS)).astype(np.float32)
+    step = np.float32(0.2) * (-sign if targeted else sign)
+    made = fgsm.fgsm(net, images, LABELS, epsilon=0.2, targeted=targeted)
+    np.testing.assert_array_equal(made, clip(images + step))
+    assert made.dtype == np.float32
+
+
+@pytest.mark.parametrize("norm", [1, 2])
+def test_the_step_in_other_norms(net, images, norm):
+    gradient = plain_gradient(net, images, LABELS).reshape(5, -1)
+    gradient /= np.linalg.norm(gradient, norm, axis=1, keepdims=True)
+    made = fgsm.fgsm(net, images, LABELS, epsilon=0.1, norm=norm)
+    np.testing.assert_allclose(made, images + 0.1 * gradient.reshape(images.shape), atol=2e-6)
+
+
+def test_a_list_of_epsilons_is_as_good_as_one_after_the_other(net, images):
+    epsilons = [0.0, 0.05, 0.3]
+    made = fgsm.fgsm(net, images, LABELS, epsilon=epsilons)
+    assert made.shape == (3, *images.shape)
+    np.testing.assert_array_equal(made[0], images)
+    for epsilon, batch in zip(epsilons, made, strict=True):
+        np.testing.assert_array_equal(batch, fgsm.fgsm(net, images, LABELS, epsilon=epsilon))
+
+
+def test_labels_default_to_what_the_model_sees_and_may_be_one_hot(net, images):
+    seen, _ = fgsm.predict(net, images)
+    made = fgsm.fgsm(net, images, epsilon=0.1)
+    np.testing.assert_array_equal(made, fgsm.fgsm(net, images, seen, epsilon=0.1))
+    np.testing.assert_array_equal(made, fgsm.fgsm(net, images, np.eye(4)[seen], epsilon=0.1))
+
+
+def test_pgd_is_its_definition(net, images):
+    x = images
+    for _ in range(3):
+        x = x + np.float32(0.04) * np.sign(plain_gradient(net, x, LABELS)).astype(np.float32)
+        x = clip(images + np.clip(x - images, np.float32(-0.1), np.float32(0.1)))
+    options = {"epsilon": 0.1, "steps": 3, "step_size": 0.04, "random_start": False}
+    np.testing.assert_array_equal(fgsm.pgd(net, images, LABELS, **options), x)
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_pgd_stays_in_the_ball_and_its_start_is_the_seed(net, images, norm):
+    make = [fgsm.pgd(net, images, LABELS, epsilon=[0, 0.3], norm=norm, seed=s) for s in (0, 0, 1)]
+    np.testing.assert_array_equal(make[0], make[1])
+    assert not np.array_equal(make[0], make[2])
+    np.testing.assert_array_equal(make[0][0], images)
+    order = np.inf if norm == "inf" else 2
+    gap = np.linalg.norm((make[0][1] - images).reshape(5, -1), order, axis=1)
+    assert (gap <= 0.3 + 1e-6).all()
+    assert (gap > 0.2).all()
+    assert np.abs(make[0]).max() <= 1
+    loss = [plain_loss(net, x, LABELS) for x in (images, make[0][1])]
+    assert (loss[1] > loss[0]).all()
+
+
+def test_a_sure_model_is_attacked_too(images):
+    """At p = 1 the gradient of cross-entropy is exactly 0 in float32, even on logits."""
+    sure, calm = small_net(sharpness=1000.0), small_net(sharpness=1.0)
+    labels, confidence = fgsm.predict(sure, images)
+    assert (confidence == 1).any()
+    made = fgsm.fgsm(sure, images, epsilon=0.1)
+    moved = (made != images).mean((1, 2, 3))
+    assert (moved > 0.99).all()
+    away = fgsm.fgsm(calm, images, labels, epsilon=0.1)
+    assert away.shape == made.shape
+
+
+def with_end(end):
+    """`small_net` whose softmax stands in another place."""
+    inner = small_net(None)
+    inputs = keras.Input(SHAPE)
+    if end == "nested":
+        return keras.Sequential([inputs, layers.Rescaling(1.0), small_net()])
+    layer = {"softmax layer": layers.Softmax, "activation": lambda: layers.Activation("softmax")}
+    return keras.Model(inputs, layer[end]()(inner(inputs)))
+
+
+@pytest.mark.parametrize("end", ["softmax layer", "activation", "nested"])
+def test_the_logits_in_front_of_a_softmax_are_found(net, images, end):
+    model = with_end(end)
+    assert fgsm.output_kind(model) == "softmax"
+    np.testing.assert_array_equal(
+        fgsm.fgsm(model, images, LABELS, epsilon=0.1), fgsm.fgsm(net, images, LABELS, epsilon=0.1)
+    )
+
+
+def test_logits_are_told_from_softmax(net, images):
+    logits = small_net(None)
+    assert (fgsm.output_kind(logits), fgsm.output_kind(net)) == ("logits", "softmax")
+    for ours, theirs in zip(fgsm.predict(logits, images), fgsm.predict(net, images), strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-6)
+    np.testing.assert_allclose(fgsm.predict(net, images)[1], net(images).numpy().max(1), rtol=1e-6)
+
+
+def test_the_random_control_is_as_large_as_the_attack(images):
+    made = fgsm.random_signs(None, images, epsilon=[0.0, 0.05])
+    np.testing.assert_array_equal(made[0], images)
+    np.testing.assert_allclose(np.abs(made[1] - images), 0.05, atol=1e-6)
+    assert abs(np.sign(made[1] - images).mean()) < 0.2
+
+
+def test_accuracy_under_attack_counts(net, images):
+    epsilons = [0.0, 0.1, 0.8]
+    made = fgsm.fgsm(net, images, LABELS, epsilon=epsilons)
+    expected = [(net(x).numpy().argmax(1) == LABELS).mean() for x in made]
+    pair = (images, LABELS)
+    dataset = tf.data.Dataset.from_tensor_slices((images, np.eye(4)[LABELS])).batch(2)
+    for data in (pair, dataset):
+        found = fgsm.accuracy_under_attack(net, data, epsilons, batch_size=3)
+        np.testing.assert_allclose(found, expected)
+    with pytest.raises(ValueError, match="it is empty"):
+        fgsm.accuracy_under_attack(net, dataset.take(0), epsilons)
+    with pytest.raises(ValueError, match="5 pictures, but 4 labels"):
+        fgsm.accuracy_under_attack(net, (images, LABELS[:4]), epsilons)
+
+
+def test_the_smallest_epsilon(net, images):
+    labels, _ = fgsm.predict(net, images)
+    grid = [0.4, 0.01, 0.1, 0.2]
+    found = fgsm.smallest_epsilon(net, images, epsilons=grid)
+    assert np.isfinite(found).any()
+    for i, epsilon in enumerate(found):
+        for tried in sorted(grid):
+            made = fgsm.fgsm(net, images, labels, epsilon=tried)
+            assert (fgsm.predict(net, made)[0][i] != labels[i]) == (tried == epsilon)
+            if tried >= epsilon:
+                break
+    wrong = (labels + 1) % CLASSES
+    assert (fgsm.smallest_epsilon(net, images, wrong, epsilons=[0.0, 0.1]) == 0).all()
+    assert np.isinf(fgsm.smallest_epsilon(net, images, epsilons=[0.0])).all()
+
+
+def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
+    model, before = small_net(), small_net().get_weights()
+    defence = fgsm.AdversarialTraining(model, epsilon=0.3, clean_share=0.25, seed=1)
+    defence.compile(keras.optimizers.SGD(0.1), "sparse_categorical_crossentropy")
+    loss = defence.fit(images, LABELS, batch_size=5, shuffle=False, verbose=0).history["loss"][0]
+    after = model.get_weights()
+
+    model.set_weights(before)
+    seed = keras.random.SeedGenerator(1).next()
+    start = fgsm._random_start(images.shape, tf.cast(seed, tf.int64), "inf")
+    start = clip(images + 0.3 * start.numpy())
+    sign = np.sign(plain_gradient(model, start, LABELS))
+    made = clip(images + np.clip(start + 0.375 * sign - images, -0.3, 0.3))
+    expected = [plain_loss(model, x, LABELS).mean() for x in (images, made)]
+    assert expected[1] > expected[0]
+    assert loss == pytest.approx(0.25 * expected[0] + 0.75 * expected[1], rel=1e-5)
+    assert not np.array_equal(before[0], after[0])
+
+    defence.save(tmp_path / "defence.keras")
+    loaded = keras.models.load_model(tmp_path / "defence.keras")
+    assert (loaded.epsilon, loaded.clean_share, loaded.bounds) == (0.3, 0.25, (-1, 1))
+    np.testing.assert_array_equal(loaded(images), defence(images))
+    np.testing.assert_array_equal(defence(images), model(images))
+    hard = fgsm.AdversarialTraining(model, epsilon=0.3, steps=3)
+    hard.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
+    hard.fit(images, np.eye(4)[LABELS], epochs=1, verbose=0)
+
+
+def test_an_attack_changes_no_weight_and_does_not_keep_the_model(images):
+    model = small_net()
+    before = model.get_weights()
+    fgsm.pgd(model, images, epsilon=0.1)
+    for old, new in zip(before, model.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+    model.layers[-1].bias.assign([9.0, 0, 0, 0])  # trained on, it is the new weights that count
+    assert (fgsm.predict(model, images)[0] == 0).all()
+    gone = weakref.ref(model)
+    del model
+    gc.collect()
+    assert gone() is None
+
+
+def test_another_size_of_batch_is_not_compiled_again(images):
+    model = small_net()
+    for count in (2, 3, 4, 5):
+        fgsm.fgsm(model, images[:count], LABELS[:count], epsilon=[0.1] * count)
+    assert fgsm._attacks[model].fgsm.experimental_get_tracing_count() <= 2
+
+
+@pytest.mark.parametrize("norm", ["inf", 2])
+def test_like_foolbox(net, images, norm):
+    foolbox = pytest.importorskip("foolbox")
+    model = foolbox.TensorFlowModel(small_net(None), bounds=(-1, 1))
+    kind = "Linf" if norm == "inf" else "L2"
+    batch, labels = tf.constant(images), tf.constant(LABELS)
+    options = {"steps": 4, "abs_stepsize": 0.03, "random_start": False}
+    for attack, ours in (
+        (getattr(foolbox.attacks, f"{kind}FastGradientAttack")(), fgsm.fgsm),
+        (getattr(foolbox.attacks, f"{kind}ProjectedGradientDescentAttack")(**options), fgsm.pgd),
+    ):
+        theirs, _, _ = attack(model, batch, labels, epsilons=0.1)
+        more = {"steps": 4, "step_size": 0.03, "random_start": False}
+        made = ours(
+            net, images, LABELS, epsilon=0.1, norm=norm, **(more if ours == fgsm.pgd else {})
+        )
+        if norm == "inf":
+            np.testing.assert_array_equal(made, theirs)
+        else:
+            np.testing.assert_allclose(made, theirs, atol=1e-6)
+
+
+def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
+    made = fgsm.fgsm(net, images, epsilon=0.1)
+    names = ["../../etc/passwd", "Brabançon griffon", 'a<b>:"|?*', "", "x" * 300]
+    paths = fgsm.save_pictures(tmp_path / "new", made, names, [0.43031] * 5, 0.1)
+    assert [path.name for path in paths[:4]] == [
+        "00_etc_passwd_0.4303_eps0.1.png",
+        "01_Braban_on_griffon_0.4303_eps0.1.png",
+        "02_a_b_0.4303_eps0.1.png",
+        "03_unnamed_0.4303_eps0.1.png",
+    ]
+    assert all(path.parent == tmp_path / "new" for path in paths)
+    assert len(paths[4].name) < 100
+    for path, picture in zip(paths, made, strict=True):
+        np.testing.assert_allclose(scale(pictures.read(path)), picture, atol=1 / 255 + 1e-6)
+    [path] = fgsm.save_pictures(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
+    assert (pictures.read(path) == 51).all()
+
+
+def test_levels_of_grey():
+    assert fgsm.levels(0.2) == pytest.approx(25.5)
+    assert fgsm.levels(8 / 255, (0, 1)) == pytest.approx(8)
+
+
+def two_outputs():
+    inputs = keras.Input(SHAPE)
+    x = layers.Flatten()(inputs)
+    return keras.Model(inputs, [layers.Dense(4)(x), layers.Dense(2)(x)])
+
+
+def one_layer(layer, shape=SHAPE):
+    inputs = keras.Input(shape)
+    return keras.Model(inputs, layer(layers.Flatten()(inputs)))
+
+
+@keras.saving.register_keras_serializable(package="tests")
+class Shares(layers.Layer):
+    """Probabilities that no softmax has made."""
+
+    def call(self, x):
+        x = keras.ops.abs(x) + 0.1
+        return x / keras.ops.sum(x, axis=1, keepdims=True)
+
+
+GOOD = np.zeros((2, *SHAPE), np.float32)
+
+
+@pytest.mark.parametrize("attack", [fgsm.fgsm, fgsm.pgd])
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"images": GOOD + 2}, r"images: values from 2 to 2, but \[-1, 1\]"),
+        ({"images": GOOD - 0.5, "bounds": (0, 1)}, r"images: values from -0.5"),
+        ({"images": GOOD.astype(np.uint8)}, "images: dtype uint8"),
+        ({"images": GOOD * np.nan}, "images: holds NaN"),
+        ({"images": GOOD[0]}, r"images: shape \(6, 5, 3\)"),
+        ({"images": GOOD[:0]}, "images: no picture"),
+        ({"images": GOOD[:, :4]}, r"images: shape .* takes \(batch, 6, 5, 3\)"),
+        ({"images": GOOD[..., :1]}, "images: grey, .* takes RGB: np.repeat"),
+        ({"labels": [0, 4]}, "labels: labels from 0 to 4, but the model has 4 classes"),
+        ({"labels": [0, -1]}, "labels: labels from -1"),
+        ({"labels": [0]}, "labels: 1 labels for 2 pictures"),
+        ({"labels": [0.5, 1.0]}, "labels: .* dtype float64"),
+        ({"labels": np.eye(5)[:2]}, "labels: one-hot vectors of 5, but the model has 4 classes"),
+        ({"labels": np.full((2, 4), 0.25)}, "labels: two axes, but not one-hot"),
+        ({"labels": None, "targeted": True}, "labels: a targeted attack needs"),
+        ({"epsilon": -0.1}, "epsilon -0.1: it is a distance"),
+        ({"epsilon": [0.1, np.nan]}, "epsilon .*: a finite number"),
+        ({"epsilon": []}, "epsilon .*: a finite number"),
+        ({"norm": 3}, "norm 3 is unknown"),
+        ({"bounds": (1, -1)}, "bounds .*: .least, greatest."),
+        ({"model": two_outputs()}, "model: it has 2 outputs"),
+        ({"model": one_layer(layers.Dense(1))}, r"model: its output has the shape \(.*, 1\)"),
+        ({"model": one_layer(layers.Dense(3, "sigmoid"))}, "model: it ends in a sigmoid"),
+        ({"model": one_layer(Shares())}, "model: its output looks like probabilities"),
+        ({"model": len}, "model: a keras.Model is needed"),
+    ],
+    ids=str,
+)
+def test_bad_input_is_named(net, attack, changes, message):
+    arguments = {"model": net, "images": GOOD, "labels": [0, 1], "epsilon": 0.1, **changes}
+    if arguments["labels"] is not None:
+        arguments["labels"] = np.asarray(arguments["labels"])
+    with pytest.raises(ValueError, match=f"^{message}"):
+        attack(**arguments)
+
+
+def test_more_bad_input_is_named(net, images):
+    two = keras.Input(SHAPE), keras.Input(SHAPE)
+    model = keras.Model(two, layers.Dense(4)(layers.Flatten()(layers.Add()(two))))
+    with pytest.raises(ValueError, match="model: it has 2 inputs"):
+        fgsm.fgsm(model, images, epsilon=0.1)
+    with pytest.raises(ValueError, match="steps 0"):
+        fgsm.pgd(net, images, epsilon=0.1, steps=0)
+    with pytest.raises(ValueError, match="step_size -1"):
+        fgsm.pgd(net, images, epsilon=0.1, step_size=-1)
+    with pytest.raises(ValueError, match="clean_share 2"):
+        fgsm.AdversarialTraining(net, 0.1, clean_share=2)
+    with pytest.raises(ValueError, match="epsilon: one number"):
+        fgsm.AdversarialTraining(net, [0.1])
+    with pytest.raises(ValueError, match=r"images: shape \(6, 5, 3\)"):
+        fgsm.predict(net, images[0])
+
+
+@pytest.fixture(scope="module")
+def imagenet():
+    root = Path(os.environ.get("RECIPES_DATA_DIR") or "data")
+    weights = root / "weights" / "mobilenet_v2_imagenet.weights.h5"
+    photos = root / "photos"
+    if not (weights.is_file() and (photos / "dog.jpg").is_file()):
+        pytest.skip(f"no {weights} and photos: set RECIPES_DATA_DIR to a folder that holds them")
+    return backbones.load_classifier("MobileNetV2", weights), backbones.class_names(weights), photos
+
+
+def test_the_pug_becomes_a_griffon(imagenet):
+    model, names, photos = imagenet
+    photo = scale(pictures.load([photos / "dog.jpg"], 224))
+    made = fgsm.fgsm(model, photo, epsilon=[0, 0.005])
+    labels, sure = fgsm.predict(model, made)
+    assert [names[label] for label in labels[:, 0]] == ["pug", "Brabancon_griffon"]
+    assert sure[0, 0] == pytest.approx(0.72, abs=0.05)
+    grey = photo.mean(-1, keepdims=True)
+    with pytest.raises(ValueError, match="images: grey"):
+        fgsm.fgsm(model, grey, epsilon=0.1)
