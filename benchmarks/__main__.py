@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks import cyclegan, dcgan, fgsm, pix2pix, ssgan
+from benchmarks import captioning, cyclegan, dcgan, features, fgsm, pix2pix, ssgan
 from recipes.mode import start
 
 BENCHMARKS = {
@@ -23,6 +23,8 @@ BENCHMARKS = {
     "pix2pix": pix2pix.ways,
     "cyclegan": cyclegan.ways,
     "fgsm": fgsm.ways,
+    "features": features.ways,
+    "captioning": captioning.ways,
 }
 
 

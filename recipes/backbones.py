@@ -140,9 +140,8 @@ def _published(name):
 def _with_weights(name, weights, load):
     """What `load` returns, or errors that say which file does not go with which net."""
     if weights is not None and not Path(weights).is_file():
-        raise FileNotFoundError(
-            f'weights: there is no file {weights}; "imagenet" downloads them, None does without'
-        )
+        download = "" if name == SCENES else '"imagenet" downloads them, '
+        raise FileNotFoundError(f"weights: there is no file {weights}; {download}None does without")
     try:
         return load()
     except (ValueError, OSError) as error:

@@ -1,27 +1,13 @@
-"""What the GANs share: settings that are saved, optimizers that resume, a check before `fit`."""
+"""What the GANs share: how they are compiled, and for those that draw from noise, how they draw."""
 
 import keras
 import numpy as np
-import tensorflow as tf
 
-from recipes.checks import first_batch
+from recipes.model import RecipeModel
 
 
-class GAN(keras.Model):
-    """Base of the GANs. A recipe adds its networks, `compile` and `train_step`.
-
-    Args:
-        settings: the arguments of the recipe's `__init__`, by name; each becomes an attribute.
-    """
-
-    def __init__(self, settings, **kwargs):
-        super().__init__(**kwargs)
-        self.settings = settings
-        for name, value in settings.items():
-            setattr(self, name, value)
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
+class GAN(RecipeModel):
+    """Base of the GANs. A recipe adds its networks, `compile` and `train_step`."""
 
     def get_compile_config(self):
         return {
@@ -34,41 +20,11 @@ class GAN(keras.Model):
             **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
 
-    def seeds(self):
-        """The states of all random generators: of the noise, and of dropout."""
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
-
-    def save_own_variables(self, store):
-        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
-        # steps again, and ends elsewhere than one that was never interrupted.
-        for i, state in enumerate(self.seeds()):
-            store[f"seed_{i}"] = state
-
-    def load_own_variables(self, store):
-        for i, state in enumerate(self.seeds()):
-            state.assign(store[f"seed_{i}"])
-
     def adam(self, model, learning_rate, beta_1):
         """An Adam optimizer for the weights of `model`, built: a resumed run needs its state."""
         optimizer = keras.optimizers.Adam(learning_rate, beta_1)
         optimizer.build(model.trainable_variables)
         return optimizer
-
-    def fit(self, x=None, **kwargs):
-        """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
-
-        Raises:
-            ValueError: the batch is not what this recipe trains on; the message says why.
-        """
-        if isinstance(x, tf.data.Dataset):
-            self.check_batch(first_batch(x))
-            kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
-        return super().fit(x, **kwargs)
-
-    def check_batch(self, batch):
-        """Raises `ValueError` unless `batch` is what `train_step` takes."""
-        raise NotImplementedError
 
 
 class LatentGAN(GAN):

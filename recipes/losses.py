@@ -91,3 +91,18 @@ def class_loss(labels, class_logits):
         class_logits: float tensor, `(batch, classes)`.
     """
     return ops.mean(keras.losses.sparse_categorical_crossentropy(labels, class_logits, True))
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+def masked_cross_entropy(words, logits):
+    """Mean cross-entropy of the next word, over all words of the batch but padding.
+
+    A mean over all places would fall with the length of the longest caption.
+
+    Args:
+        words: int tensor, `(batch, length)`; 0 is padding.
+        logits: float tensor, `(batch, length, vocabulary)`.
+    """
+    losses = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
+    mask = ops.cast(ops.not_equal(words, 0), losses.dtype)
+    return ops.sum(losses * mask) / ops.maximum(ops.sum(mask), 1.0)

@@ -3,6 +3,7 @@
 import io
 import os
 import sys
+import textwrap
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -134,6 +135,71 @@ def show_rows(rows, suptitle=None, size=1.3):
             axis.spines[:].set_visible(False)
         line[0].set_ylabel(name, fontsize=8)
     finish(figure, suptitle, pad=0.2)
+
+
+def show_captions(images, captions, columns=4, size=2.2):
+    """Pictures in a grid, each above its caption.
+
+    Args:
+        images: uint8 pictures `(height, width, 3)`, of any sizes.
+        captions: one string a picture; each of its lines is broken where it gets too long.
+        columns: pictures in a row.
+        size: inches of a picture.
+    """
+    columns = min(columns, len(images))
+    rows, width = -(-len(images) // columns), int(13 * size)  # letters to a line
+    texts = [
+        "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
+        for text in captions
+    ]
+    lines = max(text.count("\n") + 1 for text in texts)
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(columns * size, rows * (size + 0.15 * lines)), squeeze=False
+    )
+    for axis in axes.flat:
+        axis.set(xticks=[], yticks=[], anchor="N")
+        axis.spines[:].set_visible(False)
+    for axis, image, text in zip(axes.flat, images, texts, strict=False):
+        axis.imshow(image)
+        axis.set_xlabel(text, fontsize=8, loc="left", linespacing=1.2)
+    finish(figure, pad=0.3)
+
+
+def show_attention(image, words, attention, grid, columns=5, size=1.8):
+    """A panel for each word: the picture, dark where the net did not look.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        words: list of str.
+        attention: float `(words or more, places)`, each row in all 1.
+        grid: `(rows, columns)` of the places.
+        columns: panels in a row.
+        size: inches of a panel.
+    """
+    panels = attention_panels(image, attention[: len(words)], grid)
+    show_captions([image, *panels], ["", *words], columns=columns, size=size)
+
+
+def attention_panels(image, attention, grid):
+    """The picture once for each row of attention, dark where that is low.
+
+    Each map is stretched so that its highest place is shown as it is: the panels say where, not
+    how much.
+
+    Args:
+        image, attention, grid: as for `show_attention`.
+
+    Returns:
+        A list of uint8 `(height, width, 3)`.
+    """
+    height, width = image.shape[:2]
+    panels = []
+    for row in np.asarray(attention, np.float32):
+        shares = (row / max(row.max(), 1e-9)).reshape(grid)
+        shares = Image.fromarray(shares).resize((width, height), Image.Resampling.BICUBIC)
+        light = 0.15 + 0.85 * np.clip(np.asarray(shares), 0, 1)
+        panels.append(np.rint(image * light[..., None]).astype(np.uint8))
+    return panels
 
 
 def show_attack(images, attacked, titles, attacked_titles, suptitle=None, size=1.5):

@@ -80,3 +80,13 @@ def test_show_attack_magnifies_what_was_added(monkeypatch):
     plotting.show_attack(pictures, attacked, ["a", "b"], ["c", "d"], suptitle="x")
     assert captions == ["a", "added: nothing", "c", "b", "added, x 20", "d"]
     np.testing.assert_array_equal(shown[4], [[255, 0], [128, 128]])
+
+
+def test_show_captions_breaks_long_lines(monkeypatch):
+    labels = []
+    monkeypatch.setattr(plt.Axes, "set_xlabel", lambda axis, text, **kw: labels.append(text))
+    pictures = [np.zeros((4, 6, 3), np.uint8), np.zeros((9, 5, 3), np.uint8)]
+    plotting.show_captions(pictures, ["a dog\na cat", "word " * 20], columns=3)
+    assert labels[0] == "a dog\na cat"
+    assert labels[1].count("\n") > 2
+    assert labels[1].split() == ["word"] * 20

@@ -1,0 +1,33 @@
+"""From photos to captions: features, words, captioners, decoding, evaluation."""
+
+from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCaptioner, RNNDecoder
+from recipes.captioning.batches import CaptionBatches
+from recipes.captioning.captioner import Captioner
+from recipes.captioning.decoding import generate
+from recipes.captioning.evaluation import (
+    attention_in_boxes,
+    bleu,
+    most_frequent_caption,
+    nearest_captions,
+)
+from recipes.captioning.features import Features, ImageCaptionFeatureExtractor
+from recipes.captioning.merge import MergeCaptioner
+from recipes.captioning.vocabulary import Vocabulary
+
+__all__ = [
+    "BahdanauAttention",
+    "CNNEncoder",
+    "CaptionBatches",
+    "Captioner",
+    "Features",
+    "ImageCaptioner",
+    "ImageCaptionFeatureExtractor",
+    "MergeCaptioner",
+    "RNNDecoder",
+    "Vocabulary",
+    "attention_in_boxes",
+    "bleu",
+    "generate",
+    "most_frequent_caption",
+    "nearest_captions",
+]

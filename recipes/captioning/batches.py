@@ -1,0 +1,85 @@
+"""Mini-batches of whole captions of like length."""
+
+import numpy as np
+import tensorflow as tf
+
+from recipes.datasets.batches import WITHOUT_AUTOTUNE
+
+POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
+
+
+class CaptionBatches:
+    """Endless epochs of shuffled mini-batches of captions, each with its image's features.
+
+    An epoch holds every caption once. Captions of like length come together, so that little is
+    computed for padding; which of them, and in which order, depends on the seed and on the number
+    of the epoch alone, so that `callbacks.Resume` can go on exactly.
+
+    Args:
+        features: float array, `(rows, ...)`; of a file on disk, a batch is read at a time.
+        captions: list of lists of str: the captions of each image.
+        vocabulary: a `Vocabulary`.
+        batch_size: captions in a batch. The last one of an epoch may be smaller.
+        seed: seed of the order.
+        rows: the row in `features` of each image; by default image i has row i.
+        steps: batches in an epoch, where it should be shorter; by default all.
+
+    Attributes:
+        dataset: the `tf.data.Dataset` of `({"features", "words"}, next words)`: float32
+            `(batch, ...)`, int32 `(batch, length)` from the start token on, and int32
+            `(batch, length)` to the end token. Each new iterator is one epoch.
+        epoch: the epoch that the next iterator yields.
+        steps: batches in an epoch.
+
+    Raises:
+        ValueError: another number of rows than of images, rows that are not there, or no caption.
+    """
+
+    def __init__(self, features, captions, vocabulary, *, batch_size, seed, rows=None, steps=None):
+        rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
+        if len(rows) != len(captions):
+            raise ValueError(f"rows: {len(rows)} rows, but captions of {len(captions)} images")
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(features):
+            raise ValueError(
+                f"rows: from {rows.min()} to {rows.max()}, but features has {len(features)} of them"
+            )
+        texts = [text for image in captions for text in image]
+        if not texts or batch_size < 1:
+            raise ValueError(f"{len(texts)} captions in batches of {batch_size}: 1 or more each")
+        self.features, self.batch_size, self.seed, self.epoch = features, batch_size, seed, 0
+        self.rows = np.repeat(rows, [len(image) for image in captions])
+        self.words = vocabulary.encode(texts)
+        self.lengths = (self.words != 0).sum(1)
+        self.steps = -(-len(texts) // batch_size)
+        self.steps = min(steps or self.steps, self.steps)
+        words = tf.TensorSpec((None, None), tf.int32)
+        signature = (
+            {"features": tf.TensorSpec((None, *features.shape[1:]), tf.float32), "words": words},
+            words,
+        )
+        self.dataset = (
+            tf.data.Dataset.from_generator(self._batches, output_signature=signature)
+            .apply(tf.data.experimental.assert_cardinality(self.steps))
+            .prefetch(4)
+            .with_options(WITHOUT_AUTOTUNE)
+        )
+
+    def _batches(self):
+        rng = np.random.default_rng([self.seed, self.epoch])
+        self.epoch += 1
+        for positions in self._order(rng)[: self.steps]:
+            rows, words = self.rows[positions], self.words[positions, : self.lengths[positions[-1]]]
+            # Each row of a file once: the captions of an image often come together.
+            unique, where = np.unique(rows, return_inverse=True)
+            features = np.asarray(self.features[unique], np.float32)[where]
+            yield {"features": features, "words": words[:, :-1]}, words[:, 1:]
+
+    def _order(self, rng):
+        """Positions of the captions of each batch, the longest caption last."""
+        shuffled = rng.permutation(len(self.rows))
+        batches = []
+        for start in range(0, len(shuffled), POOL * self.batch_size):
+            pool = shuffled[start : start + POOL * self.batch_size]
+            pool = pool[np.argsort(self.lengths[pool], kind="stable")]
+            batches += np.split(pool, range(self.batch_size, len(pool), self.batch_size))
+        return [batches[i] for i in rng.permutation(len(batches))]

@@ -1,0 +1,118 @@
+"""All that is needed to caption a photo, in one folder."""
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+
+import keras
+
+from recipes.captioning.decoding import generate
+from recipes.captioning.features import ImageCaptionFeatureExtractor
+from recipes.captioning.vocabulary import Vocabulary
+
+MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
+
+
+class Captioner:
+    """A trained captioner with its vocabulary and the extractor of its features.
+
+        from recipes.captioning import Captioner
+
+        print(Captioner.load("outputs/captioner").caption(["photo.jpg"]))
+
+    Args:
+        model: a `CaptionModel`.
+        vocabulary: the `Vocabulary` that it was trained with.
+        extractor: the `ImageCaptionFeatureExtractor` that it was trained with.
+
+    Raises:
+        ValueError: a vocabulary or an extractor that does not go with the model.
+    """
+
+    def __init__(self, model, vocabulary, extractor):
+        if len(vocabulary) != model.vocabulary_size:
+            raise ValueError(
+                f"vocabulary: it has {len(vocabulary)} words, but the captioner was built for "
+                f"{model.vocabulary_size}: it is that of another model"
+            )
+        if tuple(extractor.shape) != tuple(model.feature_shape):
+            raise ValueError(
+                f"extractor: its features have the shape {tuple(extractor.shape)}, but the "
+                f"captioner was built for {tuple(model.feature_shape)}"
+            )
+        self.model, self.vocabulary, self.extractor = model, vocabulary, extractor
+
+    def caption(self, images, beams=3, **options):
+        """Captions of photos.
+
+        Args:
+            images: list of files, or of uint8 pictures `(height, width, 3)`; a uint8 batch; or a
+                folder, whose photos are taken by name.
+            beams: beginnings that are kept; 1 is greedy decoding.
+            **options: go to `generate`.
+
+        Returns:
+            A list of str, in the order of the images.
+
+        Raises:
+            ValueError: no images, or some that cannot be read, all in one message.
+            MissingDataError: no such folder.
+        """
+        made = generate(self.model, self.extractor(images), beams, **options)
+        return self.vocabulary.decode(made.words)
+
+    def save(self, folder):
+        """Writes a folder, whole or not at all. A captioner that was saved there is replaced.
+
+        Raises:
+            ValueError: there is something else in that folder.
+        """
+        folder = Path(folder)
+        if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
+            raise ValueError(f"{folder} is not empty and holds no captioner: give another folder")
+        part, old = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
+        for left_over in (part, old):
+            shutil.rmtree(left_over, ignore_errors=True)
+        part.mkdir(parents=True)
+        self.model.save(part / MODEL)
+        self.vocabulary.save(part / VOCABULARY)
+        self.extractor.save(part)
+        (part / CONFIG).write_text(json.dumps({"vocabulary_sha256": _digest(self.vocabulary)}))
+        if folder.exists():
+            os.replace(folder, old)
+        os.replace(part, folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+    @classmethod
+    def load(cls, folder, weights=None):
+        """A captioner that `save` has written.
+
+        Args:
+            folder: where it was saved.
+            weights: where the backbone's weights file lies now, if not where it did.
+
+        Raises:
+            FileNotFoundError: there is no captioner, or its backbone's weights are gone.
+            ValueError: damaged files, or files of another captioner.
+        """
+        folder = Path(folder)
+        if not (folder / CONFIG).is_file():
+            raise FileNotFoundError(f"there is no captioner in {folder}: no {CONFIG}")
+        vocabulary = Vocabulary.load(folder / VOCABULARY)
+        try:
+            digest = json.loads((folder / CONFIG).read_text())["vocabulary_sha256"]
+        except (ValueError, KeyError) as error:
+            raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
+        if digest != _digest(vocabulary):
+            raise ValueError(f"{folder / VOCABULARY} is the vocabulary of another captioner")
+        try:
+            model = keras.models.load_model(folder / MODEL, compile=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{folder / MODEL} cannot be loaded: {error}") from error
+        return cls(model, vocabulary, ImageCaptionFeatureExtractor.load(folder, weights=weights))
+
+
+def _digest(vocabulary):
+    return hashlib.sha256("\n".join(vocabulary.words).encode()).hexdigest()

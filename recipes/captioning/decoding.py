@@ -1,0 +1,132 @@
+"""From a trained captioner to captions: beam search, in one compiled loop for a whole batch."""
+
+from typing import NamedTuple
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recipes.captioning.vocabulary import END, PAD, START, UNKNOWN
+
+
+class Generated(NamedTuple):
+    """What `generate` returns.
+
+    Attributes:
+        words: int32 `(images, max_length)`, an end and then padding after the caption.
+        scores: float32 `(images,)`, log-probability over length to the power that was asked for.
+        attention: float32 `(images, max_length, places)`: for each word, and the end, what
+            was looked at, in all 1; then zeros. None for a captioner without attention.
+    """
+
+    words: np.ndarray
+    scores: np.ndarray
+    attention: np.ndarray | None
+
+
+def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_size=64):
+    """The best captions of images.
+
+    After each word, the `beams` best beginnings are kept; one beam is greedy decoding. Padding,
+    start and unknown never come out, nor does a caption without a word. Among equals the first
+    wins, so that the same features always give the same captions.
+
+    Args:
+        model: a `CaptionModel`.
+        features: float array of any precision, `(images, ...)`, as the model takes them.
+        beams: int, how many beginnings are kept.
+        max_length: words after which a caption is cut off.
+        length_power: the log-probability of a caption is divided by its length to this power
+            (Wu et al. 2016, without their constant): at 0, short captions win too often.
+        batch_size: images at a time.
+
+    Returns:
+        A `Generated`.
+
+    Raises:
+        ValueError: features of another shape, no image, or no beam.
+    """
+    model.check_features(features)
+    if beams < 1 or max_length < 1 or batch_size < 1:
+        raise ValueError(
+            f"beams {beams}, max_length {max_length}, batch_size {batch_size}: 1 or more each"
+        )
+    beams = min(beams, model.vocabulary_size)
+    parts = [
+        _search(
+            model,
+            tf.constant(np.asarray(features[i : i + batch_size], np.float32)),
+            beams,
+            tf.constant(max_length),
+            tf.constant(length_power, tf.float32),
+        )
+        for i in range(0, len(features), batch_size)
+    ]
+    words, scores, attention = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return Generated(words, scores, attention if attention.shape[-1] else None)
+
+
+@tf.function(autograph=False, reduce_retracing=True)
+def _search(model, features, beams, max_length, length_power):
+    count, size = tf.shape(features)[0], model.vocabulary_size
+    memory, state = model.begin(features)
+    memory, state = (
+        keras.tree.map_structure(lambda x: tf.repeat(x, beams, axis=0), nest)
+        for nest in (memory, state)
+    )
+    banned = tf.constant([PAD, START, UNKNOWN])
+    banned = tf.reduce_any(tf.range(size)[:, None] == banned, axis=1)
+    # A caption that has ended goes on with padding, at no cost.
+    ended = tf.where(tf.range(size) == PAD, 0.0, -np.inf)
+    columns = tf.range(max_length)
+
+    def step(now, last, words, scores, lengths, maps, state):
+        logits, state, attention = model.step(last, memory, state)
+        chances = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+        no_end = (now == 0) & (tf.range(size) == END)
+        chances = tf.where(banned | no_end, -np.inf, chances)
+        done = (last == END) | (last == PAD)
+        chances = tf.where(done[:, None], ended, chances)
+        attention = tf.where(done[:, None], 0.0, attention)
+        totals = scores[..., None] + tf.reshape(chances, (count, beams, size))
+        scores, best = tf.math.top_k(tf.reshape(totals, (count, beams * size)), beams)
+        parents, chosen = best // size, best % size
+        lengths = lengths + tf.cast(~tf.reshape(done, (count, beams)), tf.float32)
+
+        def follow(x):  # the beams that live on
+            return tf.gather(tf.reshape(x, (count, beams, *x.shape[1:])), parents, batch_dims=1)
+
+        state = keras.tree.map_structure(
+            lambda x: tf.reshape(follow(x), (count * beams, *x.shape[1:])), state
+        )
+        here = columns == now
+        words = tf.where(here, chosen[..., None], tf.gather(words, parents, batch_dims=1))
+        maps = tf.gather(maps, parents, batch_dims=1)
+        maps = tf.where(here[:, None], follow(attention)[:, :, None], maps)
+        lengths = tf.gather(lengths, parents, batch_dims=1)
+        return now + 1, tf.reshape(chosen, [-1]), words, scores, lengths, maps, state
+
+    def going_on(now, last, *_):
+        return (now == 0) | tf.reduce_any((last != END) & (last != PAD))
+
+    # At first all beams are equal: only one of them counts.
+    first = tf.where(tf.range(beams) == 0, 0.0, -np.inf)
+    start = (
+        tf.constant(0),
+        tf.fill([count * beams], START),
+        tf.fill([count, beams, max_length], PAD),
+        tf.repeat(first[None], count, axis=0),
+        tf.zeros((count, beams)),
+        tf.zeros((count, beams, max_length, model.places)),
+        state,
+    )
+    # For one image TensorFlow knows the size of the batch, but not after a step any more.
+    shapes = keras.tree.map_structure(
+        lambda x: tf.TensorShape([None, *x.shape[1:]][: x.ndim]), start
+    )
+    _, _, words, scores, lengths, maps, _ = tf.while_loop(
+        going_on, step, start, shape_invariants=shapes, maximum_iterations=max_length
+    )
+    scores /= tf.maximum(lengths, 1) ** length_power
+    best = tf.argmax(scores, axis=1)
+    return tuple(tf.gather(x, best, batch_dims=1) for x in (words, scores, maps))

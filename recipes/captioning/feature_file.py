@@ -1,0 +1,323 @@
+"""The folder in which features lie: written in pieces that survive a kill, read memory-mapped.
+
+`features.npy` holds one row a photo, `features.json` what the rows were made of: the net and a
+fingerprint of its weights, and name, size and time of every photo. While they are being made,
+both names end in `.part`.
+"""
+
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from recipes.datasets.pictures import LISTED
+
+ARRAY, INDEX = "features.npy", "features.json"
+SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
+
+
+@dataclass(frozen=True, eq=False)
+class Features:
+    """Features of photos: row i of `array` belongs to `paths[i]`.
+
+    Args:
+        array: float16 or float32, `(n, channels)` or `(n, rows, columns, channels)`; in memory,
+            or memory-mapped and read-only.
+        paths: list of `Path`.
+    """
+
+    array: np.ndarray
+    paths: list
+
+    @classmethod
+    def open(cls, folder):
+        """The features that an extractor has left in a folder.
+
+        Raises:
+            FileNotFoundError: there are none, or they are not finished.
+            ValueError: damaged files, or two that do not belong together.
+        """
+        folder = Path(folder)
+        index = read_json(folder / INDEX, ("settings", "folder", "images", "bad"))
+        paths = [Path(index["folder"], name) for name, *_ in index["images"]]
+        return cls.of(folder, index, paths)
+
+    @classmethod
+    def of(cls, folder, index, paths):
+        """As `open`, with an index that was read already, and where the photos are now."""
+        kept, settings = without(paths, index["bad"]), index["settings"]
+        wanted = (len(kept), *settings["shape"])
+        try:
+            array = np.load(folder / ARRAY, mmap_mode="r", allow_pickle=False)
+            if array.shape != wanted or array.dtype != settings["dtype"]:
+                raise ValueError(
+                    f"it holds {array.dtype} {array.shape}, but {settings['dtype']} {wanted} is "
+                    f"what {INDEX} says"
+                )
+        except (OSError, ValueError, EOFError) as error:
+            raise ValueError(
+                f"{folder / ARRAY} cannot be used: {error}. Remove {folder} and extract anew"
+            ) from error
+        return cls(array, kept)
+
+    def __len__(self):
+        return len(self.array)
+
+    @property
+    def shape(self):
+        return self.array.shape
+
+    def rows(self, paths):
+        """The row of each photo: int64 `(len(paths),)`; a ValueError names those without one."""
+        found = [self._rows.get(os.path.abspath(path)) for path in paths]
+        missing = [str(path) for path, row in zip(paths, found, strict=True) if row is None]
+        if missing:
+            raise ValueError(
+                f"{len(missing)} of {len(found)} photos have no features: {some(missing)}"
+            )
+        return np.array(found, np.int64)
+
+    @functools.cached_property
+    def _rows(self):
+        return {os.path.abspath(path): row for row, path in enumerate(self.paths)}
+
+
+class Unfinished:
+    """Features that are being written. After a kill, all up to the last `save` is still there.
+
+    Args:
+        folder: a `Path`; made if it is not there.
+        wanted: what `describe` returns.
+
+    Raises:
+        ValueError: unfinished features of another net are there.
+    """
+
+    def __init__(self, folder, wanted):
+        self.folder, self.wanted, self.saved = folder, wanted, time.monotonic()
+        self.part, self.progress = folder / f"{ARRAY}.part", folder / f"{INDEX}.part"
+        settings = wanted["settings"]
+        digest = hashlib.sha256(json.dumps(wanted["images"]).encode()).hexdigest()
+        self.state = {"settings": settings, "images_sha256": digest, "done": 0, "bad": []}
+        self.row_bytes = np.empty(settings["shape"], settings["dtype"]).nbytes
+        if self.progress.is_file():
+            self._resume()
+        with self._writing():
+            self.file = open(self.part, "r+b" if self.state["done"] else "wb")  # noqa: SIM115
+            self.file.write(self._header(0))
+            self.file.seek(self.rows * self.row_bytes, os.SEEK_CUR)
+            self.file.truncate()  # what came after the last `save`
+            self.save()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.file.close()
+
+    @property
+    def done(self):
+        """Number of photos that were seen to."""
+        return self.state["done"]
+
+    @property
+    def bad(self):
+        """List of `[position, fault]`."""
+        return self.state["bad"]
+
+    @property
+    def rows(self):
+        return self.done - len(self.bad)
+
+    def add(self, rows, bad):
+        self.state["done"] += len(rows) + len(bad)
+        self.state["bad"] += bad
+        with self._writing():
+            self.file.write(rows)
+            if time.monotonic() - self.saved >= SAVE_SECONDS:
+                self.save()
+
+    def save(self):
+        self.file.flush()
+        os.fsync(self.file.fileno())
+        write_json(self.progress, self.state)
+        self.saved = time.monotonic()
+
+    def finish(self):
+        """Gives the files their final names; returns the index."""
+        index = {**self.wanted, "bad": self.bad}
+        with self._writing():
+            self.file.seek(0)
+            self.file.write(self._header(self.rows))
+            self.save()
+            self.file.close()
+            # In this order no index ever stands beside rows that are not its own.
+            (self.folder / INDEX).unlink(missing_ok=True)
+            os.replace(self.part, self.folder / ARRAY)
+            write_json(self.folder / INDEX, index)
+            self.progress.unlink()
+        return index
+
+    def _resume(self):
+        found = read_json(self.progress, self.state)
+        _check_settings(self.folder, found["settings"], self.wanted["settings"])
+        if found["images_sha256"] != self.state["images_sha256"]:
+            print(f"The unfinished features in {self.folder} are of other photos: made anew.")
+            return
+        whole = found["done"] == len(self.wanted["images"])
+        if whole and not self.part.exists() and not (self.folder / INDEX).exists():
+            with contextlib.suppress(FileNotFoundError):  # killed in `finish`, between two renames
+                os.replace(self.folder / ARRAY, self.part)
+        size = len(self._header(0)) + (found["done"] - len(found["bad"])) * self.row_bytes
+        if self.part.is_file() and self.part.stat().st_size >= size:
+            self.state = found
+
+    def _header(self, rows):
+        """The head of a .npy file, which NumPy makes equally long for any number of rows."""
+        settings, head = self.wanted["settings"], io.BytesIO()
+        shape, kind = (rows, *settings["shape"]), np.dtype(settings["dtype"]).str
+        array = {"descr": kind, "fortran_order": False, "shape": shape}
+        np.lib.format.write_array_header_1_0(head, array)
+        return head.getvalue()
+
+    @contextlib.contextmanager
+    def _writing(self):
+        try:
+            yield
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot write {self.part}: {error.strerror or error}. Make room or get the "
+                "permission, and call again: it goes on where it stopped",
+            ) from error
+
+
+def describe(paths, settings):
+    """What features of these photos will be made of; JSON can hold it.
+
+    The names are relative to the folder of all, so that it may be moved as a whole.
+    """
+    paths = [os.path.abspath(path) for path in paths]
+    folder = os.path.commonpath([os.path.dirname(path) for path in paths])
+    images = []
+    for path in paths:
+        size = nanoseconds = None
+        with contextlib.suppress(OSError):  # whoever reads it will say what is wrong
+            found = os.stat(path)
+            size, nanoseconds = found.st_size, found.st_mtime_ns
+        images.append([os.path.relpath(path, folder), size, nanoseconds])
+    return {"settings": settings, "folder": folder, "images": images}
+
+
+def find(folder, wanted, explain=False):
+    """The index of the finished features in a folder, if they are just what is wanted; else None.
+
+    Args:
+        folder: a `Path`.
+        wanted: what `describe` returns.
+        explain: whether to print why features that are there will not do.
+
+    Raises:
+        ValueError: features of another net are there, or files that do not belong together.
+    """
+    if not (folder / INDEX).is_file():
+        if (folder / ARRAY).exists() and not (folder / f"{INDEX}.part").exists():
+            raise ValueError(
+                f"{folder} holds {ARRAY}, but no {INDEX} that says what is in it: choose another "
+                "output_path, or remove it"
+            )
+        return None
+    found = read_json(folder / INDEX, ("settings", "folder", "images", "bad"))
+    _check_settings(folder, found["settings"], wanted["settings"])
+    change = _change(found["images"], wanted["images"])
+    if change and explain:
+        print(f"The features in {folder} are out of date ({change}): made anew.")
+    return None if change else found
+
+
+def refuse_bad(bad, images, skip_bad=False):
+    """A ValueError for photos that cannot be read, unless they may be left out and some remain.
+
+    Args:
+        bad: list of `[position, fault]`.
+        images: the list of all photos.
+    """
+    if bad and (not skip_bad or len(bad) == len(images)):
+        named = [(name(images, i), text) for i, text in bad[:LISTED]]
+        faults = [text if which in text else f"{which}: {text}" for which, text in named]
+        faults += [f"and {len(bad) - LISTED} more"] * (len(bad) > LISTED)
+        raise ValueError(
+            f"{len(bad)} of {len(images)} photos cannot be used:\n  " + "\n  ".join(faults) + "\n"
+            "Repair or remove them; or extract with skip_bad=True, which leaves them out."
+        )
+
+
+def name(images, i):
+    """How a message calls a photo."""
+    return f"picture {i}" if isinstance(images[i], np.ndarray) else str(images[i])
+
+
+def some(names):
+    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
+    return ", ".join(names[:LISTED]) + more
+
+
+def without(images, bad):
+    gone = {i for i, _ in bad}
+    return [image for i, image in enumerate(images) if i not in gone]
+
+
+def read_json(path, keys):
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no {path}") from None
+    except ValueError:
+        value = None
+    if not (isinstance(value, dict) and set(keys) <= set(value)):
+        raise ValueError(f"{path} is damaged, or another kind of file: remove it and make it anew")
+    return value
+
+
+def write_json(path, value):
+    """Whole or not at all."""
+    part = path.with_name(f"{path.name}.new")
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
+
+
+def _check_settings(folder, found, wanted):
+    if found != wanted:
+        raise ValueError(
+            f"{folder} holds features of {_describe(found)}, but those of {_describe(wanted)} are "
+            "asked for: choose another output_path, or remove that folder"
+        )
+
+
+def _describe(settings):
+    shape = "x".join(map(str, settings["shape"]))
+    net = settings["backbone"] or "a keras.Model"
+    return f"{net} ({shape}, {settings['dtype']}, weights {settings['weights_sha256'][:8]})"
+
+
+def _change(old, new):
+    """What is no longer as it was, in a few words; empty if nothing is."""
+    before, now = [name for name, *_ in old], [name for name, *_ in new]
+    if len(before) != len(now):
+        return f"they are of {len(before)} photos, not of {len(now)}"
+    if sorted(before) != sorted(now):
+        return f"they lack {some(sorted(set(now) - set(before)))}"
+    if before != now:
+        return "they are in another order"
+    changed = [name for name, a, b in zip(now, old, new, strict=True) if a != b]
+    return f"changed since: {some(changed)}" if changed else ""

@@ -1,0 +1,301 @@
+"""What a net sees in photos: it runs over them once, and its features are kept for the captioners.
+
+`feature_file` says how they are kept.
+"""
+
+import collections
+import functools
+import hashlib
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from tqdm import tqdm
+
+from recipes.backbones import PUBLISHED, load_backbone
+from recipes.captioning.feature_file import (
+    Features,
+    Unfinished,
+    describe,
+    find,
+    name,
+    read_json,
+    refuse_bad,
+    some,
+    without,
+    write_json,
+)
+from recipes.datasets import pictures, scale, storage
+
+__all__ = ["Features", "ImageCaptionFeatureExtractor"]
+
+CONFIG, MODEL = "extractor.json", "extractor.keras"
+DTYPES = ("float16", "float32")
+SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
+
+
+class ImageCaptionFeatureExtractor:
+    """Runs a frozen net over photos, in batches, while threads read the next ones.
+
+        extractor = ImageCaptionFeatureExtractor("MobileNetV2", "outputs/features")
+        features = extractor.extract_features("photos")
+        features.array[features.rows(["photos/dog.jpg"])]
+
+    Args:
+        feature_extractor: a name or a `keras.Model`, as for `load_backbone`; by default VGG16.
+        output_path: the folder for the features; by default they stay in memory.
+        weights, spatial: as for `load_backbone`.
+        dtype: of the features, "float16" or "float32".
+        batch_size: photos that go through the net at once.
+
+    Attributes:
+        backbone: the frozen `keras.Model`, from pictures in [-1, 1] to features.
+        size: (height, width) of its pictures.
+        shape: of the features of one photo.
+
+    Raises:
+        ValueError, FileNotFoundError, ConnectionError: as `load_backbone`; or another dtype, or an
+            `output_path` that is a file.
+    """
+
+    def __init__(
+        self,
+        feature_extractor=None,
+        output_path=None,
+        *,
+        weights="pretrained",
+        spatial=False,
+        dtype="float16",
+        batch_size=32,
+    ):
+        net = "VGG16" if feature_extractor is None else feature_extractor
+        config = {
+            "backbone": None if isinstance(net, keras.Model) else net,
+            "weights": weights if weights in (None, *PUBLISHED) else os.path.abspath(weights),
+            "spatial": bool(spatial),
+            "dtype": np.dtype(dtype).name,
+            "batch_size": batch_size,
+        }
+        self._set_up(config, output_path, lambda: load_backbone(net, weights, spatial))
+
+    def _set_up(self, config, output_path, load):
+        storage.check_choice("dtype", config["dtype"], DTYPES)
+        if not (isinstance(config["batch_size"], int) and config["batch_size"] > 0):
+            raise ValueError(f"batch_size {config['batch_size']!r}: a number above 0 is needed")
+        if output_path is not None and Path(output_path).is_file():
+            raise ValueError(f"output_path: {output_path} is a file, but a folder is needed")
+        self.output_path = None if output_path is None else Path(output_path)
+        self.backbone = backbone = load()
+        self.size, self.shape = backbone.input_shape[1:3], backbone.output_shape[1:]
+        self.dtype, self.batch_size = np.dtype(config["dtype"]), config["batch_size"]
+        self._config = config
+        # XLA would be slower on a CPU; without autograph errors come out as they were raised.
+        self._net = tf.function(
+            lambda images: tf.cast(backbone(scale(images), training=False), tf.float32),
+            input_signature=[tf.TensorSpec((None, *self.size, 3), tf.uint8)],
+            autograph=False,
+            jit_compile=False,
+        )
+
+    def extract_features(self, image_paths, skip_bad=False):
+        """The features of photos; from `output_path`, if they were made of the same photos before.
+
+        An extraction that was interrupted goes on where it stopped. Features of other photos, or
+        of photos that have changed since, are made anew, and a printed line says why.
+
+        Args:
+            image_paths: list of files, of any size; or a folder.
+            skip_bad: leave out photos that cannot be read, and print which; else they are an error
+                at the end, after which all the rest need not be done again.
+
+        Returns:
+            `Features`, in the order of `image_paths`.
+
+        Raises:
+            ValueError: no photos; photos that cannot be read, all in one message; `output_path`
+                holds features of another net or dtype, or damaged files; or features that are no
+                finite numbers of `dtype`.
+            MissingDataError: no such folder.
+            OSError: `output_path` cannot be written.
+        """
+        paths = _listed(image_paths)
+        if self.output_path is None:
+            array, bad = self._in_memory(paths)
+            refuse_bad(bad, paths, skip_bad)
+            features = Features(array, without(paths, bad))
+        else:
+            wanted = describe(paths, self.settings)
+            index = find(self.output_path, wanted) or self._write(paths, wanted)
+            bad = index["bad"]
+            refuse_bad(bad, paths, skip_bad)
+            features = Features.of(self.output_path, index, paths)
+        if bad:
+            names = some([name(paths, i) for i, _ in bad])
+            print(f"{len(bad)} of {len(paths)} photos left out: {names}")
+        return features
+
+    def __call__(self, images):
+        """The features of a few photos, in memory.
+
+        Args:
+            images: uint8 `(batch, height, width, 3)`, or a list of such pictures of any sizes, of
+                files, or of both; or a folder.
+
+        Returns:
+            array of `dtype`, `(batch, channels)` or `(batch, rows, columns, channels)`.
+
+        Raises:
+            ValueError, MissingDataError: as for `extract_features`.
+        """
+        images = _listed(images)
+        array, bad = self._in_memory(images)
+        refuse_bad(bad, images)
+        return array
+
+    @property
+    def settings(self):
+        """What the features depend on, but for the photos; JSON can hold it."""
+        return {key: self.config()[key] for key in SETTINGS}
+
+    def config(self):
+        """All that describes this extractor; JSON can hold it."""
+        made = {"size": list(self.size), "shape": list(self.shape)}
+        return {**self._config, **made, "weights_sha256": self._fingerprint}
+
+    @functools.cached_property
+    def _fingerprint(self):
+        digest = hashlib.sha256()
+        for values in self.backbone.weights:
+            digest.update(np.ascontiguousarray(values.numpy()))
+        return digest.hexdigest()
+
+    def save(self, folder):
+        """Writes `extractor.json` into a folder, of which `load` makes this extractor again.
+
+        Weights that are neither published nor in a file go with it, in `extractor.keras`.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        config = self.config()
+        if config["backbone"] is None or config["weights"] is None:
+            part = folder / f"part.{MODEL}"  # Keras wants this suffix
+            self.backbone.save(part)
+            os.replace(part, folder / MODEL)
+        write_json(folder / CONFIG, config)
+
+    @classmethod
+    def load(cls, folder, output_path=None, weights=None):
+        """An extractor that `save` has written.
+
+        Args:
+            folder: where it was saved.
+            output_path: as for the class.
+            weights: where the weights file lies now, if not where it did.
+
+        Raises:
+            FileNotFoundError: there is no extractor, or its weights file is gone.
+            ValueError: damaged files, or weights that are not those of then.
+        """
+        path = Path(folder) / CONFIG
+        config = read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
+        kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
+        net, weights = config["backbone"], weights or config["weights"]
+        if net is None or weights is None:
+            extractor = cls.__new__(cls)  # its net is cut already
+            kept.update(backbone=net, weights=weights)
+            extractor._set_up(kept, output_path, lambda: _load_model(path.with_name(MODEL)))
+        else:
+            try:
+                extractor = cls(net, output_path, weights=weights, **kept)
+            except FileNotFoundError as error:
+                raise FileNotFoundError(
+                    f"{path} was made with weights that are not there any more, {weights}; say "
+                    "where they are: load(folder, weights=...)"
+                ) from error
+        if extractor._fingerprint != config["weights_sha256"]:
+            raise ValueError(
+                f"{path} was made with other weights: their SHA-256 was "
+                f"{config['weights_sha256']}, but now {extractor._fingerprint}"
+            )
+        return extractor
+
+    def _write(self, paths, wanted):
+        """Makes the files in `output_path`, or goes on with it; returns their index."""
+        folder = self.output_path
+        with storage._locked(folder / "features"):
+            index = find(folder, wanted, explain=True)  # made by another process meanwhile?
+            if index is None:
+                with Unfinished(folder, wanted) as file:
+                    for rows, bad in self._run(paths, file.done):
+                        file.add(rows, bad)
+                    index = file.finish()
+        return index
+
+    def _in_memory(self, images):
+        made, bad = [], []
+        for rows, faults in self._run(images):
+            made.append(rows)
+            bad += faults
+        return np.concatenate(made), bad
+
+    def _run(self, images, start=0):
+        """Yields for each batch from `start` on its rows, and `[position, fault]` of bad photos."""
+        ends = range(start, len(images), self.batch_size)
+        cuts = [images[i : i + self.batch_size] for i in ends]
+        bar = tqdm(
+            desc="features", initial=start, total=len(images), unit="photo", delay=2, leave=False
+        )
+        with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool, bar:
+            ahead = collections.deque(pool.map(self._read, cut) for cut in cuts[:2])
+            for number, (first, cut) in enumerate(zip(ends, cuts, strict=True)):
+                found = list(ahead.popleft())
+                if number + 2 < len(cuts):
+                    ahead.append(pool.map(self._read, cuts[number + 2]))
+                bad = [[first + i, text] for i, text in enumerate(found) if isinstance(text, str)]
+                good = [first + i for i, x in enumerate(found) if not isinstance(x, str)]
+                rows = np.empty((0, *self.shape), self.dtype)
+                if good:
+                    rows = self._predict(np.stack([found[i - first] for i in good]))
+                finite = np.isfinite(rows).all(tuple(range(1, rows.ndim)))
+                if not finite.all():
+                    raise ValueError(
+                        f"the features of {name(images, good[finite.argmin()])} are no finite "
+                        f'numbers of {self.dtype}: choose dtype="float32", or look at the net'
+                    )
+                yield rows, bad
+                bar.update(len(cut))
+
+    def _read(self, image):
+        """A picture of the net's size; or a text that says why there is none."""
+        try:
+            if not isinstance(image, np.ndarray):
+                image = pictures.read(image)
+            elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                return f"{image.dtype} {image.shape}, but uint8 (height, width, 3) is needed"
+            return pictures.resize(image, self.size)
+        except (ValueError, OSError) as error:
+            return str(error)
+
+    def _predict(self, batch):
+        with np.errstate(over="ignore"):  # what is too large for float16 is an error of `_run`
+            return self._net(batch).numpy().astype(self.dtype)
+
+
+def _listed(images):
+    """A list of what was handed in: files, or pictures."""
+    if isinstance(images, (str, os.PathLike)):
+        images = pictures.find(images)
+    images = [x if isinstance(x, np.ndarray) else Path(x) for x in images]
+    if not images:
+        raise ValueError("there are no photos to extract features from: the list is empty")
+    return images
+
+
+def _load_model(path):
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as error:  # of damaged files Keras says almost anything
+        raise ValueError(f"{path} cannot be loaded: {error}") from error

@@ -1,0 +1,56 @@
+"""What the captioners have in common."""
+
+import keras
+import tensorflow as tf
+
+from recipes.losses import masked_cross_entropy
+from recipes.model import RecipeModel
+
+
+class CaptionModel(RecipeModel):
+    """Base of the captioners: from features of images, and words, to logits of the next words.
+
+    A recipe adds `call` for training on whole captions, and for decoding `begin(features)`, which
+    returns `(memory, state)`, and `step(words, memory, state)`, which returns
+    `(logits, state, attention)`. All of them are nests of tensors, `(batch, ...)`.
+
+    Attributes:
+        vocabulary_size: number of words, with the special ones.
+        feature_shape: shape of the features of one image.
+        places: number of places that attention is shared out to; 0 without attention.
+    """
+
+    places = 0
+
+    def compile(self, optimizer="adam", loss=masked_cross_entropy, **kwargs):
+        """As `keras.Model.compile`, with the loss per word; padding does not count."""
+        super().compile(optimizer=optimizer, loss=loss, **kwargs)
+        self.optimizer.build(self.trainable_variables)  # a resumed run needs its state
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def check_features(self, features):
+        """Raises `ValueError` unless `features` are those that the captioner was built for."""
+        shape = tuple(features.shape)
+        if len(shape) != len(self.feature_shape) + 1 or shape[1:] != tuple(self.feature_shape):
+            raise ValueError(
+                f"features: shape {shape}, but (images, {', '.join(map(str, self.feature_shape))})"
+                " is needed: those of the net that the captioner was trained with"
+            )
+        if not shape[0]:
+            raise ValueError("features: of no image")
+
+    def check_batch(self, batch):
+        if not (isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], dict)):
+            raise ValueError(
+                "the data set yields something else than ({'features', 'words'}, next words); "
+                "recipes.captioning.CaptionBatches makes one"
+            )
+        self.check_features(batch[0]["features"])
+        least, most = int(tf.reduce_min(batch[1])), int(tf.reduce_max(batch[1]))
+        if not 0 <= least <= most < self.vocabulary_size:
+            raise ValueError(
+                f"words: numbers from {least} to {most}, but the captioner was built for a "
+                f"vocabulary of {self.vocabulary_size}"
+            )

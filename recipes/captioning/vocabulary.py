@@ -1,0 +1,139 @@
+"""Words and their numbers."""
+
+import json
+import os
+import re
+import unicodedata
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+
+PAD, START, END, UNKNOWN = range(4)
+SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brackets
+
+
+def clean(text):
+    """The words of a caption: lower case, without punctuation; "a" and numbers stay.
+
+    Args:
+        text: str, in any script that puts blanks between words.
+
+    Returns:
+        A list of str; it may be empty.
+    """
+    text = unicodedata.normalize("NFKC", text).lower()
+    text = re.sub(r"['’]", "", text)  # "man's" is one word
+    # Letters, and the marks that belong to them in many scripts, which \\w leaves out.
+    kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
+    return "".join(kept).split()
+
+
+class Vocabulary:
+    """The words that a captioner knows. Number 0 is padding, then start, end and unknown.
+
+    Args:
+        words: the words, without the special ones; the first one gets number 4.
+
+    Raises:
+        ValueError: no words, a word twice, or one that `clean` would change.
+    """
+
+    def __init__(self, words):
+        words = list(words)
+        if not words:
+            raise ValueError("words: a vocabulary needs at least one")
+        doubled = [word for word, count in Counter(words).items() if count > 1]
+        if doubled:
+            raise ValueError(f"words: more than once there: {', '.join(doubled[:10])}")
+        foreign = [word for word in words if not isinstance(word, str) or clean(word) != [word]]
+        if foreign:
+            raise ValueError(f"words: not as `clean` leaves them: {foreign[:10]}")
+        self.words = (*SPECIAL, *words)
+        self._numbers = {word: number for number, word in enumerate(self.words)}
+
+    @classmethod
+    def build(cls, captions, min_count=1, max_words=None):
+        """The words of captions, the most frequent first.
+
+        Args:
+            captions: list of lists of str, the captions of each image: of training images only,
+                or the test is no longer one.
+            min_count: words that are rarer become unknown.
+            max_words: of the words, so many are taken; None: all.
+
+        Raises:
+            ValueError: no word is frequent enough.
+        """
+        counts = Counter(word for texts in captions for text in texts for word in clean(text))
+        # Words of equal count by the alphabet: the numbers do not depend on the captions' order.
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+        words = [word for word, count in ranked if count >= min_count]
+        if not words:
+            raise ValueError(f"captions: no word is there {min_count} times or more")
+        return cls(words[:max_words])
+
+    def __len__(self):
+        return len(self.words)
+
+    def encode(self, captions):
+        """Numbers of the words of captions, between start and end.
+
+        Args:
+            captions: list of str.
+
+        Returns:
+            int32 array, `(captions, longest)`, padded on the right: on the left, a GPU's LSTM
+            would refuse it.
+
+        Raises:
+            ValueError: a caption without a word.
+        """
+        rows = []
+        for text in captions:
+            words = clean(text)
+            if not words:
+                raise ValueError(f"captions: no word in {text!r}; leave it out")
+            rows.append([START, *(self._numbers.get(word, UNKNOWN) for word in words), END])
+        numbers = np.full((len(rows), max(map(len, rows), default=0)), PAD, np.int32)
+        for line, row in zip(numbers, rows, strict=True):
+            line[: len(row)] = row
+        return numbers
+
+    def decode(self, numbers):
+        """Captions of numbers; what follows an end, and the special words, are left out.
+
+        Args:
+            numbers: int array, `(captions, length)`.
+
+        Returns:
+            A list of str.
+        """
+        return [" ".join(self.tokens(row)) for row in np.asarray(numbers)]
+
+    def tokens(self, row):
+        """The words of one row of numbers, as `decode` joins them."""
+        row = [int(number) for number in row]
+        if END in row:
+            row = row[: row.index(END)]
+        return [self.words[number] for number in row if number not in (PAD, START)]
+
+    def save(self, path):
+        """Writes the words to a JSON file."""
+        path = Path(path)
+        part = path.with_name(path.name + ".part")
+        part.write_text(json.dumps({"words": self.words[len(SPECIAL) :]}, ensure_ascii=False))
+        os.replace(part, path)
+
+    @classmethod
+    def load(cls, path):
+        """A vocabulary that `save` has written.
+
+        Raises:
+            FileNotFoundError: no such file.
+            ValueError: not a vocabulary.
+        """
+        try:
+            return cls(json.loads(Path(path).read_text(encoding="utf-8"))["words"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise ValueError(f"{path} is not a vocabulary: {error}") from error

@@ -1,0 +1,282 @@
+"""COCO: everyday scenes with five captions each, and boxes of their objects (Lin et al. 2014)."""
+
+import contextlib
+import json
+import math
+import os
+import sys
+import time
+import zipfile
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path, PureWindowsPath
+from urllib.parse import quote
+
+from tqdm import tqdm
+
+from recipes.datasets import storage
+from recipes.datasets.captions import CaptionedImages, match, picture_names, sample
+from recipes.datasets.pictures import LISTED
+from recipes.datasets.storage import DAMAGED, MissingDataError, check_choice, data_root
+
+# The store behind images.cocodataset.org, whose certificate does not cover that name.
+URL = "https://s3.amazonaws.com/images.cocodataset.org"
+# Bytes and SHA-256 of annotations/annotations_trainval<year>.zip: as TensorFlow Datasets has them,
+# for the authors publish none. The first year is the one to prefer.
+ARCHIVES = {
+    "2017": (252_907_541, "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"),
+    "2014": (252_872_794, "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009"),
+}
+SPLITS = ("train", "val")
+
+THREADS = 4  # with many more, the store refuses some of the requests
+WAITS = (0, 1, 5)  # seconds before each attempt to get a picture
+
+
+def load(
+    split="train",
+    folder=None,
+    captions=30_000,
+    seed=0,
+    year=None,
+    skip_missing=False,
+    download=True,
+):
+    """Photos and their captions, all of COCO or a sample of it.
+
+    From `folder`, or else `coco/` of the data root, in the layout of the publishers:
+    `annotations/captions_train2017.json` (or `annotations_trainval2017.zip` as it is), and the
+    photos in `train2017/`. `val` and 2014 likewise; photos have the names that the file gives.
+
+    What is not in the data root is downloaded there: the archive of annotations (253 MB), then
+    of the photos only those of the sample, one by one (30,000 captions: 6,000 photos, 1 GB). What
+    came stays, so that a broken download goes on. Nothing is ever downloaded into a `folder`.
+
+    Args:
+        split: "train" or "val". Take both of one year: `train` of 2017 has most of `val` of 2014.
+        folder: a folder in this layout.
+        captions: draw photos until there are so many captions (see `captions.sample`); None: all,
+            118,287 photos of `train` 2017. Then better unpack the publishers' train2017.zip.
+        seed: the same seed draws the same photos.
+        year: 2017 or 2014; None: the one that is there, 2017 if both are or none.
+        skip_missing: leave out photos without captions, captions without photos and empty
+            captions, and print which; else they are an error. A download that fails is an error
+            all the same.
+        download: whether what is missing may be downloaded.
+
+    Returns:
+        A `CaptionedImages`, in the order of the file of captions.
+
+    Raises:
+        ValueError: an unknown split or year, a file that is not COCO's, or photos and captions
+            that do not go together.
+        MissingDataError: annotations or photos that are not there and cannot be downloaded.
+        OSError: there is no room, or no permission, to keep a download.
+    """
+    source, folder_of_images = _find("captions", split, folder, year, download)
+    content = _read(source)
+    names = _names(source, content)
+    texts = {}
+    for entry in _entries(source, content, "annotations", image_id=(int, str), caption=str):
+        name = names.get(entry["image_id"], f"id {entry['image_id']}")
+        texts.setdefault(name, []).append(entry["caption"])
+    listed = dict.fromkeys(names.values())
+    wanted = [*listed, *(name for name in texts if name not in listed)]
+    found = match(wanted, listed, texts, f'"images" of {source}', source, skip_missing)
+    data = CaptionedImages([folder_of_images / name for name in found], list(found.values()))
+    if captions is not None:
+        data = sample(data, captions, seed)
+
+    there = picture_names(folder_of_images) if folder_of_images.is_dir() else set()
+    wanted = [path.name for path in data.paths]
+    if folder is None and download:
+        _fetch([name for name in wanted if name not in there], folder_of_images)
+        return data
+    found = match(wanted, there, found, folder_of_images, source, skip_missing)
+    return CaptionedImages([folder_of_images / name for name in found], list(found.values()))
+
+
+def boxes(split="train", folder=None, year=None, download=True):
+    """What is to be seen in each photo, and where.
+
+    From `annotations/instances_train2017.json` and so on, in the places where `load` looks; the
+    archive of annotations is downloaded if it is not there, but no photo. The file of `train` has
+    450 MB: reading it takes half a minute and 2 GB of memory.
+
+    Args:
+        split, folder, year, download: as for `load`.
+
+    Returns:
+        dict from the `Path` of every photo, as `load` gives it, to a list of pairs
+        `(category, (x, y, width, height))`: a str, and four floats in [0, 1], fractions of the
+        width and height of the photo, measured from its left and upper edges. They hold at any
+        size. A group of objects may have one box.
+
+    Raises:
+        ValueError: an unknown split or year, or a file that is not COCO's.
+        MissingDataError: the file is not there and cannot be downloaded.
+        OSError: there is no room, or no permission, to keep the download.
+    """
+    source, folder_of_images = _find("instances", split, folder, year, download)
+    content = _read(source, _without_outline)
+    names = _names(source, content, width=(int, float), height=(int, float))
+    sizes = {entry["id"]: (entry["width"], entry["height"]) for entry in content["images"]}
+    categories = {
+        entry["id"]: entry["name"]
+        for entry in _entries(source, content, "categories", id=(int, str), name=str)
+    }
+    found = {name: [] for name in names.values()}
+    for entry in _entries(
+        source, content, "annotations", image_id=(int, str), category_id=(int, str), bbox=list
+    ):
+        image, category = entry["image_id"], entry["category_id"]
+        if image not in names or category not in categories:
+            what = f'image {image} of "images"' if image not in names else f"category {category}"
+            raise ValueError(f"{source}: annotation {entry['id']} is of {what}, which is not there")
+        try:
+            box = _fractions(*entry["bbox"], *sizes[image])
+        except (TypeError, ValueError, ZeroDivisionError) as error:
+            raise ValueError(
+                f"{source}: annotation {entry['id']} has the box {entry['bbox']}, not a left and "
+                f"upper edge, width and height in a photo of {sizes[image]} pixels"
+            ) from error
+        found[names[image]].append((categories[category], box))
+    return {folder_of_images / name: pairs for name, pairs in found.items()}
+
+
+def _fractions(x, y, width, height, image_width, image_height):
+    edges = (x / image_width, y / image_height)
+    ends = ((x + width) / image_width, (y + height) / image_height)
+    if not (width >= 0 and height >= 0 and all(map(math.isfinite, edges + ends))):
+        raise ValueError
+    # Some boxes reach beyond the edge by a fraction of a pixel.
+    left, upper, right, lower = (min(max(at, 0.0), 1.0) for at in edges + ends)
+    return left, upper, right - left, lower - upper
+
+
+def _find(kind, split, folder, year, download):
+    """Where the annotations of this kind are, and the folder of the photos they are of."""
+    check_choice("split", split, SPLITS)
+    if year is not None:
+        check_choice("year", str(year), ARCHIVES)
+    years = list(ARCHIVES) if year is None else [str(year)]
+    home = data_root() / "coco" if folder is None else Path(folder)
+    for each in years:
+        name, archive = f"{kind}_{split}{each}.json", home / f"annotations_trainval{each}.zip"
+        if (home / "annotations" / name).is_file():
+            return home / "annotations" / name, home / f"{split}{each}"
+        if inside := _look_inside(archive, name):
+            return inside, home / f"{split}{each}"
+    year = years[0]
+    name, archive = f"{kind}_{split}{year}.json", home / f"annotations_trainval{year}.zip"
+    reason = ""
+    if folder is None and download and not archive.is_file():
+        size, sha256 = ARCHIVES[year]
+        try:
+            storage.download(f"{URL}/annotations/{archive.name}", archive, sha256, size)
+        except ConnectionError as error:
+            reason = f" ({error})"
+        else:
+            if inside := _look_inside(archive, name):
+                return inside, home / f"{split}{year}"
+    raise MissingDataError(
+        f"there is no annotations/{name} in {home}. Put it there, or {archive.name} as it is, from "
+        f"https://cocodataset.org/#download, and the photos into {home / (split + year)}; or set "
+        f"RECIPES_DATA_DIR to the folder that holds coco/.{reason}"
+    )
+
+
+def _look_inside(archive, name):
+    if not archive.is_file():
+        return None
+    try:
+        inside = zipfile.Path(archive, f"annotations/{name}")
+    except DAMAGED as error:
+        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
+    return inside if inside.is_file() else None
+
+
+def _without_outline(entry):  # nine tenths of the numbers in the file, and of the memory
+    entry.pop("segmentation", None)
+    return entry
+
+
+def _read(path, change_entry=None):
+    try:
+        return json.loads(path.read_bytes(), object_hook=change_entry)
+    except (*DAMAGED, ValueError, RecursionError) as error:
+        raise ValueError(f"{path} cannot be read as JSON: {error}. Get it again.") from error
+
+
+def _entries(path, content, section, **kinds):
+    """The list `section`, each entry with an id of its own and with values of these kinds."""
+    entries = content.get(section) if isinstance(content, dict) else None
+    if not isinstance(entries, list):
+        raise ValueError(f'{path} has no list "{section}": it is not an annotation file of COCO')
+    kinds["id"] = (int, str)
+    for number, entry in enumerate(entries):
+        for key, kind in kinds.items():
+            if not isinstance(entry, dict) or not isinstance(entry.get(key), kind):
+                raise ValueError(
+                    f'{path}: entry {number} of "{section}" has no "{key}", or one of another '
+                    f"kind than COCO's: {str(entry)[:80]}"
+                )
+    _check_unique(path, section, "id", [entry["id"] for entry in entries])
+    return entries
+
+
+def _check_unique(path, section, key, values):
+    if len(set(values)) < len(values):
+        value, count = Counter(values).most_common(1)[0]
+        raise ValueError(f'{path}: {count} entries of "{section}" have the {key} {value!r}')
+
+
+def _names(path, content, **kinds):
+    """dict from the id of each photo to the name of its file."""
+    images = _entries(path, content, "images", file_name=str, **kinds)
+    for image in images:
+        name = image["file_name"]
+        if PureWindowsPath(name).name != name or name in ("", ".."):
+            raise ValueError(f"{path}: the file_name {name!r} is not the plain name of a file")
+    _check_unique(path, "images", "file_name", [image["file_name"] for image in images])
+    return {image["id"]: image["file_name"] for image in images}
+
+
+def _fetch(names, folder):
+    """Download photos into `folder`; all that fail are told of in one error."""
+    failures = []
+
+    def get(name):
+        for wait in WAITS:
+            if len(failures) >= LISTED:  # it is not this photo: do not try thousands of them
+                return
+            time.sleep(wait)
+            try:
+                storage.download(f"{URL}/{folder.name}/{quote(name)}", folder / name)
+                return
+            except ConnectionError as error:
+                fault = error.__cause__ or error
+        failures.append(f"{name}: {fault}")
+
+    if not names:
+        return
+    pool = ThreadPoolExecutor(THREADS)
+    # One bar for all: `storage.download` would show one for each of thousands of photos.
+    with (
+        tqdm(desc=folder.name, total=len(names), file=sys.stderr, leave=False) as bar,
+        open(os.devnull, "w") as nowhere,
+        contextlib.redirect_stderr(nowhere),
+    ):
+        try:
+            for _ in pool.map(get, names):
+                bar.update()
+        finally:
+            pool.shutdown(cancel_futures=True)
+    if failures:
+        missing = len(set(names) - picture_names(folder))
+        listed = "\n  ".join(sorted(failures)[:LISTED])
+        raise MissingDataError(
+            f"{folder} lacks {missing:,} of the photos of COCO asked for, and they cannot be "
+            f"downloaded:\n  {listed}\nLoad again later: what came is kept. Or put them there "
+            "yourself; or load those that are there, with download=False and skip_missing=True."
+        )

@@ -1,0 +1,138 @@
+"""Flickr8k: 8,091 photos of everyday scenes, five captions each (Hodosh et al. 2013)."""
+
+from pathlib import Path
+
+from recipes.datasets.captions import CaptionedImages, match, picture_names, split_by_image
+from recipes.datasets.storage import MissingDataError, check_choice, data_root
+
+SPLITS = ("train", "dev", "test", "all")
+SHARES = {"train": 0.75, "dev": 0.125, "test": 0.125}  # 6,000, 1,000 and 1,000 as published
+
+FOLDERS = ("Images", "Flicker8k_Dataset")  # the second is how the publishers spell it
+CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
+SPLIT_FILES = ("{}.txt", "Flickr_8k.{}Images.txt")
+
+
+def load(split="train", folder=None, skip_missing=False, seed=0):
+    """Photos, and the captions of each as published.
+
+    From `folder`, or else `flickr8k/` of the data root, which holds `Images/` and `captions.txt`
+    as Kaggle has them, or `Flicker8k_Dataset/` and `Flickr8k.token.txt` as their publishers. The
+    splits are those of `train.txt`, `dev.txt` and `test.txt` (or `Flickr_8k.trainImages.txt` and
+    so on), one file name a line; if there is no such file, images are shared out at random.
+
+    Nothing is downloaded: the publishers ask for a form to be filled in, and Kaggle for an
+    account. `Flickr8k.token.txt` has captions of one photo, `2258277193_586949ec62.jpg.1`, that
+    was never published. It is in no split; "all", or a split at random, need `skip_missing`.
+
+    Args:
+        split: "train", "dev", "test", or "all": every photo, whatever the split files say.
+        folder: a folder in one of these layouts.
+        skip_missing: leave out photos that are not there, photos without captions and empty
+            captions, and print which; else they are an error. With split files, only the
+            photos of the split count.
+        seed: of the split at random.
+
+    Returns:
+        A `CaptionedImages`: photos in the order of the split file, else of their names.
+
+    Raises:
+        ValueError: an unknown split, or one without a file where others have theirs; a photo in
+            two splits; photos and captions that do not go together; or a file that is damaged.
+        MissingDataError: there are no photos or no captions.
+    """
+    check_choice("split", split, SPLITS)
+    home = data_root() / "flickr8k" if folder is None else Path(folder)
+    images = next((home / name for name in FOLDERS if (home / name).is_dir()), None)
+    source = _first_file(home, CAPTION_FILES)
+    if not (images and source):
+        lacking = " and no ".join(["photos"] * (not images) + ["captions"] * (not source))
+        raise MissingDataError(
+            f"there are no {lacking} of Flickr8k in {home}. Get them from "
+            "https://www.kaggle.com/datasets/adityajn105/flickr8k (needs an account) or by the "
+            "form of its publishers, http://hockenmaier.cs.illinois.edu/8k-pictures.html (for "
+            f"research, not for commerce). Put {FOLDERS[0]}/ and {CAPTION_FILES[0]}, or "
+            f"{FOLDERS[1]}/ and {CAPTION_FILES[1]}, there; or set RECIPES_DATA_DIR to the folder "
+            "that holds flickr8k/."
+        )
+    captions, there = _read_captions(source), picture_names(images)
+    files = {
+        name: _first_file(home, [file.format(name) for file in SPLIT_FILES]) for name in SHARES
+    }
+    files = {name: file for name, file in files.items() if file}
+    if files and split != "all":
+        names = _read_split(files, split)
+    else:
+        names = sorted(there | captions.keys())
+    found = match(names, there, captions, images, source, skip_missing)
+    data = CaptionedImages([images / name for name in found], list(found.values()))
+    if files or split == "all":
+        return data
+    return split_by_image(data, tuple(SHARES.values()), seed)[list(SHARES).index(split)]
+
+
+def _first_file(home, names):
+    return next((home / name for name in names if (home / name).is_file()), None)
+
+
+def _read_lines(path):
+    """Pairs of a number and a line, without those that are blank."""
+    try:
+        text = path.read_text(encoding="utf-8-sig")  # takes every kind of line end
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{path} is not text in UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8."
+        ) from error
+    lines = enumerate(text.split("\n"), 1)
+    return [(number, line) for number, line in lines if line.strip()]
+
+
+def _read_captions(path):
+    """dict from the name of an image to a list of its captions."""
+    lines, captions = _read_lines(path), {}
+    with_header = path.name == CAPTION_FILES[0]
+    if with_header and lines and lines[0][1].replace(" ", "").lower() == "image,caption":
+        del lines[0]
+    for number, line in lines:
+        if with_header:
+            name, mark, caption = line.partition(",")
+            caption = _unquote(caption.strip())
+        else:
+            key, mark, caption = line.partition("\t")
+            name, _, index = key.rpartition("#")
+            mark = mark and index.strip().isdigit()
+        if not (mark and name.strip()):
+            form = "image.jpg,caption" if with_header else "image.jpg#0<TAB>caption"
+            raise ValueError(f"{path}, line {number} is not of the form {form}: {line[:80]!r}")
+        captions.setdefault(name.strip(), []).append(caption)
+    return captions
+
+
+def _unquote(caption):
+    # Kaggle's file puts a caption that holds commas or quotes between quotes, and doubles those in
+    # it. A reader of CSV would go wrong where others write captions as they are.
+    inner = caption[1:-1].replace('""', "")
+    if len(caption) > 1 and caption[0] == caption[-1] == '"' and '"' not in inner:
+        return caption[1:-1].replace('""', '"')
+    return caption
+
+
+def _read_split(files, split):
+    """The names in the file of this split, which no other file may have."""
+    if split not in files:
+        others = ", ".join(file.name for file in files.values())
+        raise ValueError(
+            f"there is no {split}.txt in {files.popitem()[1].parent}, only {others}: load one of "
+            'these, or split="all"'
+        )
+    lists = {
+        name: dict.fromkeys(line.strip() for _, line in _read_lines(file))
+        for name, file in files.items()
+    }
+    for other in files.keys() - {split}:
+        if both := lists[split].keys() & lists[other].keys():
+            raise ValueError(
+                f"{files[split]} and {files[other].name} share {len(both)} names, such as "
+                f"{min(both)}: a photo belongs to one split"
+            )
+    return list(lists[split])

@@ -1,0 +1,53 @@
+"""What the recipes' models share: settings that are saved, seeds that resume, a checked `fit`."""
+
+import keras
+import tensorflow as tf
+
+from recipes.checks import first_batch
+
+
+class RecipeModel(keras.Model):
+    """Base of the models that the recipes train.
+
+    Args:
+        settings: the arguments of the recipe's `__init__`, by name; each becomes an attribute.
+    """
+
+    def __init__(self, settings, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = settings
+        for name, value in settings.items():
+            setattr(self, name, value)
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}
+
+    def seeds(self):
+        """The states of all random generators: of the noise, and of dropout."""
+        weights = {id(variable) for variable in self.weights}
+        return [variable for variable in self.variables if id(variable) not in weights]
+
+    def save_own_variables(self, store):
+        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
+        # steps again, and ends elsewhere than one that was never interrupted.
+        for i, state in enumerate(self.seeds()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        for i, state in enumerate(self.seeds()):
+            state.assign(store[f"seed_{i}"])
+
+    def fit(self, x=None, **kwargs):
+        """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
+
+        Raises:
+            ValueError: the batch is not what this recipe trains on; the message says why.
+        """
+        if isinstance(x, tf.data.Dataset):
+            self.check_batch(first_batch(x))
+            kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
+        return super().fit(x, **kwargs)
+
+    def check_batch(self, batch):
+        """Raises `ValueError` unless `batch` is what `train_step` takes."""
+        raise NotImplementedError

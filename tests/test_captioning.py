@@ -1,0 +1,483 @@
+import itertools
+import json
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+
+import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
+from recipes import captioning
+from recipes.callbacks import Resume
+from recipes.captioning import (
+    CaptionBatches,
+    Captioner,
+    ImageCaptionFeatureExtractor,
+    MergeCaptioner,
+    Vocabulary,
+    bleu,
+    generate,
+)
+from recipes.captioning.vocabulary import END, PAD, START, UNKNOWN, clean
+from recipes.losses import masked_cross_entropy
+
+CAPTIONS = [
+    ["A dog runs .", "The brown dog runs on grass"],
+    ["A man's hat", "a man , and a hat !"],
+    ["water"],
+    ["A dog and a man and a hat on the brown grass"],
+]
+FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def vocabulary():
+    return Vocabulary.build(CAPTIONS)
+
+
+def captioner(vocabulary, dropout=0.0, seed=0):
+    keras.utils.set_random_seed(seed)
+    return MergeCaptioner(len(vocabulary), (5,), width=6, embedding=7, dropout=dropout, seed=seed)
+
+
+# Words
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("A man's dog -- a big, red one .", "a mans dog a big red one"),
+        ("Two 3-year-olds", "two 3 year olds"),
+        ("Ein Mädchen läuft.", "ein mädchen läuft"),
+        ("एक लड़की दौड़ती है ।", "एक लड़की दौड़ती है"),
+        ("Девочка бежит", "девочка бежит"),
+        ("ｆｕｌｌ　ｗｉｄｔｈ", "full width"),
+        ("<start> a_b", "start a b"),
+        ("...", ""),
+    ],
+)
+def test_cleaning(text, words):
+    assert clean(text) == words.split()
+
+
+def test_words_get_numbers_by_count_and_alphabet(vocabulary):
+    assert vocabulary.words[:6] == ("<pad>", "<start>", "<end>", "<unknown>", "a", "and")
+    again = Vocabulary.build([texts[::-1] for texts in CAPTIONS[::-1]])
+    assert again.words == vocabulary.words
+    assert "water" not in Vocabulary.build(CAPTIONS, min_count=2).words
+    assert len(Vocabulary.build(CAPTIONS, max_words=3)) == 4 + 3
+
+
+def test_encode_and_decode(vocabulary, tmp_path):
+    texts = ["A dog runs .", "water", "a zebra runs"]
+    numbers = vocabulary.encode(texts)
+    assert numbers.dtype == np.int32
+    assert numbers.shape == (3, 5)
+    assert numbers[1].tolist()[2:] == [END, PAD, PAD]
+    assert (numbers[:, 0] == START).all()
+    assert numbers[2, 2] == UNKNOWN
+    assert vocabulary.decode(numbers) == ["a dog runs", "water", "a <unknown> runs"]
+    long = " ".join(["dog"] * 200)
+    assert vocabulary.decode(vocabulary.encode([long])) == [long]
+    vocabulary.save(tmp_path / "words.json")
+    assert Vocabulary.load(tmp_path / "words.json").words == vocabulary.words
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda v, p: Vocabulary([]), "words: a vocabulary needs"),
+        (lambda v, p: Vocabulary(["a", "b", "a"]), "words: more than once there: a"),
+        (lambda v, p: Vocabulary(["two words", "<end>"]), "words: not as `clean`"),
+        (lambda v, p: Vocabulary.build(CAPTIONS, min_count=99), "captions: no word is there 99"),
+        (lambda v, p: v.encode(["a", "?!"]), r"captions: no word in '\?!'"),
+        (lambda v, p: Vocabulary.load(p), "is not a vocabulary"),
+    ],
+)
+def test_bad_vocabularies(vocabulary, tmp_path, make, message):
+    path = tmp_path / "bad.json"
+    path.write_text('{"vocabulary": ["a"]}')
+    with pytest.raises(ValueError, match=message):
+        make(vocabulary, path)
+
+
+# Batches
+
+
+def all_batches(batches):
+    return [(x["features"].numpy(), x["words"].numpy(), y.numpy()) for x, y in batches.dataset]
+
+
+def test_an_epoch_holds_every_caption_once_beside_its_image(vocabulary):
+    rows = [3, 1, 0, 2]
+    batches = CaptionBatches(FEATURES, CAPTIONS, vocabulary, batch_size=2, seed=0, rows=rows)
+    assert batches.steps == 3
+    seen = []
+    for features, words, following in all_batches(batches):
+        assert features.dtype == np.float32
+        np.testing.assert_array_equal(words[:, 1:], following[:, :-1])
+        assert (words[:, 0] == START).all()
+        assert (following[:, -1] != PAD).any()  # no longer than its longest caption
+        texts = vocabulary.decode(following)
+        seen += [(tuple(x), text) for x, text in zip(features, texts, strict=True)]
+    expected = [
+        (tuple(FEATURES[row]), " ".join(clean(text)))
+        for row, texts in zip(rows, CAPTIONS, strict=True)
+        for text in texts
+    ]
+    assert sorted(seen) == sorted(expected)
+
+
+def test_the_order_is_a_function_of_seed_and_epoch(vocabulary):
+    texts = [["dog"] * 3] * 40
+    features = np.arange(40, dtype=np.float32)[:, None]
+
+    def order(seed, epoch):
+        batches = CaptionBatches(features, texts, vocabulary, batch_size=8, seed=seed)
+        batches.epoch = epoch
+        return np.concatenate([x for x, _, _ in all_batches(batches)]).ravel().tolist()
+
+    assert order(0, 1) == order(0, 1)
+    assert order(0, 1) != order(0, 2)
+    assert order(0, 1) != order(1, 1)
+    assert sorted(order(0, 1)) == sorted(order(0, 2))
+
+
+def test_captions_of_like_length_come_together(vocabulary):
+    lengths = np.random.default_rng(0).integers(1, 30, 400)
+    texts = [["dog " * n] for n in lengths]
+    batches = CaptionBatches(np.zeros((400, 1)), texts, vocabulary, batch_size=8, seed=0)
+    words = sum((y != PAD).sum() for _, _, y in all_batches(batches))
+    places = sum(y.size for _, _, y in all_batches(batches))
+    assert words == sum(lengths) + 400
+    assert places < 1.05 * words
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"rows": [0, 1]}, "rows: 2 rows, but captions of 4 images"),
+        ({"rows": [0, 1, 2, 4]}, "rows: from 0 to 4, but features has 4"),
+        ({"captions": []}, "0 captions in batches"),
+        ({"batch_size": 0}, "6 captions in batches of 0"),
+    ],
+)
+def test_bad_batches(vocabulary, changes, message):
+    arguments = {"captions": CAPTIONS, "batch_size": 2, **changes}
+    with pytest.raises(ValueError, match=message):
+        CaptionBatches(FEATURES, vocabulary=vocabulary, seed=0, **arguments)
+
+
+# The model
+
+
+def test_whole_captions_are_the_same_as_a_row_for_each_word(vocabulary):
+    """Logits and gradients of one pass, and those of every beginning with its next word."""
+    model = captioner(vocabulary)
+    numbers = vocabulary.encode([text for texts in CAPTIONS for text in texts])
+    features = FEATURES[[0, 0, 1, 1, 2, 3]]
+    with tf.GradientTape() as tape:
+        logits = model({"features": features, "words": numbers[:, :-1]})
+        loss = masked_cross_entropy(numbers[:, 1:], logits)
+    gradients = tape.gradient(loss, model.trainable_variables)
+
+    rows = [(i, n) for i, row in enumerate(numbers) for n in range(1, (row != PAD).sum())]
+    following = np.array([numbers[i, n] for i, n in rows])
+    with tf.GradientTape() as tape:
+        predicted = []
+        for i, n in rows:  # each beginning by itself, without any padding
+            inputs = {"features": features[i : i + 1], "words": numbers[i : i + 1, :n]}
+            predicted.append(model(inputs)[0, -1])
+        predicted = tf.stack(predicted)
+        each = keras.losses.sparse_categorical_crossentropy(following, predicted, True)
+        loss_of_rows = tf.reduce_mean(each)
+    of_rows = tape.gradient(loss_of_rows, model.trainable_variables)
+
+    together = np.stack([logits[i, n - 1] for i, n in rows])
+    np.testing.assert_allclose(together, predicted, atol=1e-5)
+    np.testing.assert_allclose(loss, loss_of_rows, rtol=1e-6)
+    for ours, theirs in zip(gradients, of_rows, strict=True):
+        np.testing.assert_allclose(
+            tf.convert_to_tensor(ours), tf.convert_to_tensor(theirs), atol=1e-5
+        )
+
+
+def test_the_loss_does_not_depend_on_padding(vocabulary):
+    model = captioner(vocabulary)
+    numbers = vocabulary.encode(["a dog runs", "water"])
+    wide = np.pad(numbers, ((0, 0), (0, 9)))
+    short, long = (
+        masked_cross_entropy(x[:, 1:], model({"features": FEATURES[:2], "words": x[:, :-1]}))
+        for x in (numbers, wide)
+    )
+    np.testing.assert_allclose(short, long, rtol=1e-6)
+
+
+def test_one_word_at_a_time_gives_the_logits_of_the_whole_caption(vocabulary):
+    model = captioner(vocabulary, dropout=0.5)
+    words = vocabulary.encode(["a dog runs on grass", "a brown hat and water"])[:, :-1]
+    whole = model({"features": FEATURES[:2], "words": words})
+    memory, state = model.begin(tf.constant(FEATURES[:2]))
+    for n in range(words.shape[1]):
+        logits, state, _ = model.step(words[:, n], memory, state)
+        np.testing.assert_allclose(logits, whole[:, n], atol=1e-5)
+
+
+def trained(vocabulary, epochs, **options):
+    model = captioner(vocabulary, **options)
+    model.compile(keras.optimizers.Adam(0.03))
+    batches = CaptionBatches(FEATURES, CAPTIONS, vocabulary, batch_size=3, seed=0)
+    history = model.fit(batches.dataset, epochs=epochs, verbose=0).history
+    return model, batches, history
+
+
+@pytest.fixture(scope="module")
+def learned(vocabulary):
+    return trained(vocabulary, epochs=100)
+
+
+def test_it_learns_captions(vocabulary, learned):
+    model, _, history = learned
+    assert history["loss"][-1] < 0.3 * history["loss"][0]
+    captions = vocabulary.decode(generate(model, FEATURES).words)
+    assert captions[2] == "water"
+    assert captions[3] == "a dog and a man and a hat on the brown grass"
+    assert captions[0] in ("a dog runs", "the brown dog runs on grass")
+
+
+def test_save_load_and_resume_are_exact(vocabulary, tmp_path):
+    class Kill(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if epoch == 1:
+                raise KeyboardInterrupt
+
+    def train(folder, *callbacks):
+        batches = CaptionBatches(FEATURES, CAPTIONS, vocabulary, batch_size=3, seed=0)
+        model = captioner(vocabulary, dropout=0.5)
+        model.compile(keras.optimizers.Adam(0.03))
+        resume = Resume(tmp_path / folder, batches)
+        done = resume.restore(model)
+        callbacks = [resume, *callbacks]
+        model.fit(batches.dataset, epochs=3, initial_epoch=done, verbose=0, callbacks=callbacks)
+        return model
+
+    model = train("whole")
+    with pytest.raises(KeyboardInterrupt):
+        train("killed", Kill())
+    again = train("killed")
+    for ours, theirs in zip(model.get_weights(), again.get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(
+        generate(loaded, FEATURES).scores, generate(model, FEATURES).scores
+    )
+    assert loaded.optimizer.iterations == 6
+
+
+@pytest.mark.parametrize(
+    ("features", "message"),
+    [
+        (np.zeros((2, 6)), r"features: shape \(2, 6\), but \(images, 5\)"),
+        (np.zeros(5), r"features: shape \(5,\)"),
+        (np.zeros((0, 5)), "features: of no image"),
+    ],
+)
+def test_features_of_another_net(vocabulary, features, message):
+    with pytest.raises(ValueError, match=message):
+        generate(captioner(vocabulary), features)
+
+
+def test_bad_data_for_fit(vocabulary):
+    model = captioner(vocabulary)
+    model.compile()
+    plain = tf.data.Dataset.from_tensors(FEATURES)
+    with pytest.raises(ValueError, match="CaptionBatches makes one"):
+        model.fit(plain)
+    larger = Vocabulary([*vocabulary.words[4:], "zebra"])
+    batches = CaptionBatches(FEATURES, [["zebra"]] * 4, larger, batch_size=2, seed=0)
+    with pytest.raises(ValueError, match="words: numbers from 2 to .*vocabulary of"):
+        model.fit(batches.dataset)
+    with pytest.raises(ValueError, match="feature_shape .*pooled features"):
+        MergeCaptioner(10, (7, 7, 5))
+
+
+# Decoding
+
+
+def naive_greedy(model, features, max_length):
+    numbers = [START]
+    for n in range(max_length):
+        words = np.array([numbers])
+        logits = model({"features": features[None], "words": words})[0, -1].numpy()
+        logits[[PAD, START, UNKNOWN]] = -np.inf
+        if n == 0:
+            logits[END] = -np.inf
+        numbers.append(int(logits.argmax()))
+        if numbers[-1] == END:
+            break
+    return numbers[1:]
+
+
+def test_one_beam_is_greedy(learned):
+    model, _, _ = learned
+    made = generate(model, FEATURES, beams=1, max_length=7, batch_size=3)
+    assert made.attention is None
+    for i, row in enumerate(made.words):
+        expected = naive_greedy(model, FEATURES[i], 7)
+        assert row[: len(expected)].tolist() == expected
+        assert not row[len(expected) :].any()
+
+
+def test_many_beams_find_the_best_caption_of_all():
+    """Against every caption of up to three words."""
+    vocabulary = Vocabulary(["a", "b"])
+    model = captioner(vocabulary, seed=3)
+    model.logits.kernel.assign(4 * model.logits.kernel)
+    endings = [[*words, END] for n in (1, 2) for words in itertools.product((4, 5), repeat=n)]
+    endings += [list(words) for words in itertools.product((4, 5), repeat=3)]
+    full = np.array([[*words, PAD][:3] for words in endings])
+    inputs = np.concatenate([np.full((len(full), 1), START), full[:, :-1]], 1)
+    made = {power: generate(model, FEATURES, 6, 3, power) for power in (0.0, 1.0)}
+    for i, features in enumerate(FEATURES):
+        logits = model({"features": np.repeat(features[None], len(full), 0), "words": inputs})
+        chances = tf.gather(tf.nn.log_softmax(logits), full, batch_dims=2).numpy()
+        totals = np.where(full == PAD, 0, chances).sum(1)
+        for power in made:
+            scores = totals / (full != PAD).sum(1) ** power
+            assert made[power].words[i].tolist() == full[scores.argmax()].tolist()
+            np.testing.assert_allclose(made[power].scores[i], scores.max(), rtol=1e-5)
+
+
+def test_what_never_comes_out(vocabulary):
+    model = captioner(vocabulary)
+    bias = np.zeros(len(vocabulary), np.float32)
+    bias[[PAD, START, END, UNKNOWN]] = 50
+    model.logits.bias.assign(bias)
+    words = generate(model, FEATURES, beams=2, max_length=4).words
+    assert (words[:, 0] >= 4).all()
+    assert (words[:, 1] == END).all()
+    model.logits.kernel.assign(0 * model.logits.kernel)
+    model.logits.bias.assign(0 * bias)  # all words are equal: the first one wins
+    made = [generate(model, FEATURES, beams=3, max_length=4).words for _ in range(2)]
+    np.testing.assert_array_equal(*made)
+    assert (made[0] == made[0][0]).all()
+
+
+def test_batches_do_not_change_the_captions(learned):
+    model, _, _ = learned
+    whole = generate(model, FEATURES, beams=3)
+    each = [generate(model, FEATURES[[i]], beams=3) for i in range(4)]
+    np.testing.assert_array_equal(whole.words, np.concatenate([x.words for x in each]))
+    np.testing.assert_allclose(whole.scores, np.concatenate([x.scores for x in each]), rtol=1e-5)
+    with pytest.raises(ValueError, match="beams 0"):
+        generate(model, FEATURES, beams=0)
+
+
+# Evaluation
+
+
+def test_bleu_is_that_of_the_paper():
+    scores = bleu([["A cat sat on the mat .", "the cat is there"]], ["the the cat sat on"])
+    # 1-grams the (1 at most in a reference, and 1), cat, sat, on: 4 of 5; 2-grams: 3 of 4 ...
+    assert scores["BLEU-1"] == pytest.approx(4 / 5)
+    assert scores["BLEU-2"] == pytest.approx((4 / 5 * 3 / 4) ** 0.5)
+    assert scores["BLEU-3"] == pytest.approx((4 / 5 * 3 / 4 * 1 / 3) ** (1 / 3))
+    assert scores["BLEU-4"] == 0
+    assert bleu([["a dog"]], ["cat"])["BLEU-1"] == 0
+    long = bleu([["one two three four five six"]], ["one two three"])["BLEU-1"]
+    assert long == pytest.approx(np.exp(1 - 6 / 3))
+
+
+@pytest.mark.parametrize(
+    ("references", "captions", "message"),
+    [
+        ([["a"]], [], "captions: 0 for 1 images"),
+        ([["a"]], ["a", "b"], "captions: 2 for 1 images"),
+        ([["a"], []], ["a", "b"], r"references: no list of captions for the images \[1\]"),
+        (["a dog"], ["a dog"], "references: no list"),
+    ],
+)
+def test_bad_references(references, captions, message):
+    with pytest.raises(ValueError, match=message):
+        bleu(references, captions)
+
+
+def test_baselines():
+    captions = [["A dog .", "b"], ["B!"], ["c"]]
+    assert captioning.most_frequent_caption(captions) == "b"
+    features = np.array([[1, 0], [0, 1], [-1, 0]], np.float32)
+    found = captioning.nearest_captions(features, captions, 5 * features[[2, 0]])
+    assert found == ["c", "A dog ."]
+    spatial = np.stack([features, features], 1)[:, None].astype(np.float16)  # (3, 1, 2, 2)
+    assert captioning.nearest_captions(spatial, captions, spatial[1:]) == ["B!", "c"]
+
+
+# A captioner in one folder
+
+
+@pytest.fixture(scope="module")
+def saved(vocabulary, learned, tmp_path_factory):
+    keras.utils.set_random_seed(0)
+    inputs = keras.Input((8, 8, 3))
+    net = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
+    model, _, _ = learned
+    folder = tmp_path_factory.mktemp("saved") / "captioner"
+    Captioner(model, vocabulary, ImageCaptionFeatureExtractor(net)).save(folder)
+    return folder
+
+
+PHOTOS = np.random.default_rng(0).integers(0, 256, (3, 9, 7, 3), np.uint8)
+
+
+def test_a_saved_captioner_captions_in_a_fresh_process(saved, tmp_path):
+    captions = Captioner.load(saved).caption(PHOTOS)
+    assert len(captions) == 3
+    assert all(captions)
+    keras.utils.save_img(tmp_path / "photo.png", PHOTOS[0], scale=False)
+    code = (
+        "from recipes.captioning import Captioner\n"
+        f"print(Captioner.load({str(saved)!r}).caption([{str(tmp_path / 'photo.png')!r}]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert not done.returncode, done.stderr
+    assert done.stdout.strip() == str(captions[:1])
+
+
+def test_saving_again_replaces_a_captioner_and_nothing_else(saved, tmp_path):
+    loaded = Captioner.load(saved)
+    before = sorted(path.name for path in saved.iterdir())
+    loaded.save(saved)
+    assert sorted(path.name for path in saved.iterdir()) == before
+    assert [path.name for path in saved.parent.iterdir()] == [saved.name]
+    (tmp_path / "mine.txt").write_text("mine")
+    with pytest.raises(ValueError, match="holds no captioner: give another folder"):
+        loaded.save(tmp_path)
+
+
+def test_parts_that_do_not_go_together(saved, vocabulary, tmp_path):
+    loaded = Captioner.load(saved)
+    larger = Vocabulary([*vocabulary.words[4:], "zebra"])
+    with pytest.raises(ValueError, match="that of another model"):
+        Captioner(loaded.model, larger, loaded.extractor)
+    other = MergeCaptioner(len(vocabulary), (6,), width=2, embedding=2)
+    with pytest.raises(ValueError, match="extractor: its features have the shape"):
+        Captioner(other, vocabulary, loaded.extractor)
+    with pytest.raises(FileNotFoundError, match="there is no captioner in"):
+        Captioner.load(tmp_path)
+    folder = tmp_path / "copy"
+    loaded.save(folder)
+    Vocabulary(sorted(vocabulary.words[4:], reverse=True)).save(folder / "vocabulary.json")
+    with pytest.raises(ValueError, match="vocabulary of another captioner"):
+        Captioner.load(folder)
+    (folder / "captioner.json").write_text(json.dumps({}))
+    with pytest.raises(ValueError, match="captioner.json is damaged"):
+        Captioner.load(folder)
+    loaded.save(folder)
+    (folder / "captioner.keras").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="captioner.keras cannot be loaded"):
+        Captioner.load(folder)

@@ -1,0 +1,455 @@
+"""Flickr8k, and what all captioned images have in common."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from recipes.datasets import flickr8k
+from recipes.datasets.captions import CaptionedImages, match, sample, split_by_image
+from recipes.datasets.storage import MissingDataError
+
+REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path, monkeypatch):
+    """An empty data root, whatever the machine has."""
+    root = tmp_path / "root"
+    root.mkdir()
+    monkeypatch.setenv("RECIPES_DATA_DIR", str(root))
+    return root
+
+
+@pytest.fixture
+def real(monkeypatch):
+    if not REAL_ROOT or not (Path(REAL_ROOT) / "flickr8k").is_dir():
+        pytest.skip("no flickr8k/ in RECIPES_DATA_DIR")
+    monkeypatch.setenv("RECIPES_DATA_DIR", REAL_ROOT)
+
+
+def name(i):
+    return f"{i:02}_ab.jpg"
+
+
+def write_set(home, count=8, original=False, pictures=None):
+    """A set in Kaggle's layout, or in that of the publishers. Its pictures are empty files."""
+    images = home / ("Flicker8k_Dataset" if original else "Images")
+    images.mkdir(parents=True)
+    for i in range(count) if pictures is None else pictures:
+        (images / name(i)).touch()
+    rows = [(i, k, f"scene {i} , text {k} .") for i in range(count) for k in range(5)]
+    if original:
+        text = "".join(f"{name(i)}#{k}\t{caption}\n" for i, k, caption in rows)
+        (home / "Flickr8k.token.txt").write_text(text)
+    else:
+        text = "".join(f'{name(i)},"{caption}"\n' for i, _, caption in rows)
+        (home / "captions.txt").write_text("image,caption\n" + text)
+    return home
+
+
+def write_splits(home, original=False, **splits):
+    for split, numbers in splits.items():
+        file = f"Flickr_8k.{split}Images.txt" if original else f"{split}.txt"
+        (home / file).write_text("".join(name(i) + "\n" for i in numbers))
+
+
+def names(data):
+    return [path.name for path in data.paths]
+
+
+def texts(i):
+    return [f"scene {i} , text {k} ." for k in range(5)]
+
+
+# The layouts
+
+
+@pytest.mark.parametrize("given", [True, False])
+@pytest.mark.parametrize("original", [True, False])
+def test_both_layouts(root, tmp_path, original, given):
+    home = write_set(tmp_path / "mine" if given else root / "flickr8k", original=original)
+    data = flickr8k.load("all", str(home) if given else None)
+    folder = home / ("Flicker8k_Dataset" if original else "Images")
+    assert data.paths == [folder / name(i) for i in range(8)]
+    assert data.captions == [texts(i) for i in range(8)]
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_split_files(root, original):
+    home = write_set(root / "flickr8k", original=original)
+    write_splits(home, original, train=[4, 1, 2], dev=[5, 0], test=[7, 6])
+    data = flickr8k.load()
+    assert names(data) == [name(4), name(1), name(2)]
+    assert data.captions == [texts(4), texts(1), texts(2)]
+    assert names(flickr8k.load("dev")) == [name(5), name(0)]
+    assert names(flickr8k.load("test")) == [name(7), name(6)]
+    assert names(flickr8k.load("all")) == [name(i) for i in range(8)]
+
+
+def test_split_files_may_have_blanks_and_a_name_twice(root):
+    home = write_set(root / "flickr8k")
+    (home / "dev.txt").write_bytes(f"\ufeff{name(5)} \r\n\r\n{name(0)}\r\n{name(5)}".encode())
+    assert names(flickr8k.load("dev")) == [name(5), name(0)]
+
+
+def test_what_is_not_in_the_split_is_no_matter(root):
+    home = write_set(root / "flickr8k", pictures=[1, 2, 3])
+    write_splits(home, train=[1, 2])
+    assert names(flickr8k.load()) == [name(1), name(2)]
+
+
+def test_split_without_a_file_where_others_have_theirs(root):
+    home = write_set(root / "flickr8k")
+    write_splits(home, train=[1], dev=[2])
+    with pytest.raises(ValueError, match=r"no test\.txt in .*, only train\.txt, dev\.txt") as error:
+        flickr8k.load("test")
+    assert str(home) in str(error.value)
+
+
+def test_photo_in_two_splits(root):
+    write_splits(write_set(root / "flickr8k"), train=[1, 2, 3], dev=[4], test=[3, 2])
+    assert names(flickr8k.load("dev")) == [name(4)]
+    for split in ("train", "test"):
+        with pytest.raises(ValueError, match=r"t(rain|est)\.txt share 2 names, such as 02_ab\.jpg"):
+            flickr8k.load(split)
+
+
+@pytest.mark.parametrize("original", [True, False])
+def test_split_at_random(root, original):
+    write_set(root / "flickr8k", count=40, original=original)
+    parts = {split: flickr8k.load(split) for split in ("train", "dev", "test")}
+    assert [len(part) for part in parts.values()] == [30, 5, 5]
+    assert sorted(sum(map(names, parts.values()), [])) == [name(i) for i in range(40)]
+    for part in parts.values():
+        assert part.captions == [texts(int(n[:2])) for n in names(part)]
+    assert names(flickr8k.load("dev")) == names(parts["dev"])
+    assert names(flickr8k.load("dev", seed=1)) != names(parts["dev"])
+
+
+def test_split_at_random_is_the_same_for_both_layouts(tmp_path):
+    first = flickr8k.load("dev", write_set(tmp_path / "a", 40))
+    second = flickr8k.load("dev", write_set(tmp_path / "b", 40, original=True))
+    assert names(first) == names(second)
+
+
+def test_unknown_split():
+    with pytest.raises(ValueError, match="unknown split 'val'; known: train, dev, test, all"):
+        flickr8k.load("val")
+
+
+def test_other_files_are_no_photos(root):
+    images = write_set(root / "flickr8k") / "Images"
+    for other in ("._00_ab.jpg", "Thumbs.db", "captions.txt"):
+        (images / other).touch()
+    (images / "folder.jpg").mkdir()
+    assert len(flickr8k.load("all")) == 8
+
+
+@pytest.mark.parametrize(
+    ("there", "lacking"),
+    [
+        ([], "no photos and no captions"),
+        (["Images"], "no captions"),
+        (["captions.txt"], "no photos"),
+    ],
+)
+def test_not_there(root, there, lacking):
+    home = root / "flickr8k"
+    home.mkdir()
+    for item in there:
+        (home / item).touch() if item.endswith(".txt") else (home / item).mkdir()
+    with pytest.raises(MissingDataError, match=f"there are {lacking} of Flickr8k in") as error:
+        flickr8k.load()
+    for part in (str(home), "kaggle.com", "illinois.edu", "captions.txt", "RECIPES_DATA_DIR"):
+        assert part in str(error.value)
+
+
+# The files of captions
+
+
+@pytest.mark.parametrize(
+    ("written", "caption"),
+    [
+        ("A dog .", "A dog ."),
+        ("  A dog, a cat, a hat  ", "A dog, a cat, a hat"),
+        ('"A dog , running ."', "A dog , running ."),
+        ('"A sign says "" stop "" , a dog waits ."', 'A sign says " stop " , a dog waits .'),
+        ('"A sign says "" stop """', 'A sign says " stop "'),
+        ('A "big" dog, running', 'A "big" dog, running'),
+        ('"Stop", says the sign "', '"Stop", says the sign "'),
+        ('"A dog, open to the end', '"A dog, open to the end'),
+        ('"', '"'),
+        ("image,caption", "image,caption"),
+        (
+            "Ein Hund läuft über die Straße – 犬 🐕 \u2028 \x0b",
+            "Ein Hund läuft über die Straße – 犬 🐕",
+        ),
+        ("word " * 200, ("word " * 200).strip()),
+    ],
+)
+def test_captions_as_kaggle_has_them(root, written, caption):
+    home = write_set(root / "flickr8k", 1)
+    (home / "captions.txt").write_text(f"image,caption\n{name(0)},{written}\n", "utf-8")
+    assert flickr8k.load("all").captions == [[caption]]
+
+
+@pytest.mark.parametrize(
+    "caption", ['" A dog " , a #1 cat', '"A dog , running ."', "A\tdog, a cat"]
+)
+def test_captions_as_the_publishers_have_them(root, caption):
+    home = write_set(root / "flickr8k", 1, original=True)
+    (home / "Flickr8k.token.txt").write_text(f"{name(0)}#0\t {caption} \n")
+    assert flickr8k.load("all").captions == [[caption]]
+
+
+@pytest.mark.parametrize("original", [True, False])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_byte_order_mark(root, original, end, mark):
+    home = write_set(root / "flickr8k", original=original)
+    file = home / ("Flickr8k.token.txt" if original else "captions.txt")
+    file.write_bytes((mark + file.read_text() + "\n  \n").replace("\n", end).encode())
+    assert flickr8k.load("all").captions == [texts(i) for i in range(8)]
+
+
+def test_header_may_be_missing_or_be_written_differently(root):
+    home = write_set(root / "flickr8k", 1)
+    for header in ("", "Image, Caption\n", "\nimage,caption\n"):
+        (home / "captions.txt").write_text(f"{header}{name(0)},A dog\n")
+        assert flickr8k.load("all").captions == [["A dog"]]
+
+
+def test_different_numbers_of_captions_and_lines_in_any_order(root):
+    home = write_set(root / "flickr8k", 2)
+    rows = [(1, "a"), (0, "b"), (1, "c"), (1, "a")]
+    (home / "captions.txt").write_text("".join(f"{name(i)},{text}\n" for i, text in rows))
+    assert flickr8k.load("all").captions == [["b"], ["a", "c", "a"]]
+
+
+@pytest.mark.parametrize(
+    ("original", "line"),
+    [
+        (False, "no comma at all"),
+        (False, " ,a dog"),
+        (True, "no tab at all"),
+        (True, "#0\ta dog"),
+        (True, "a.jpg\ta dog"),
+        (True, "a.jpg#x\ta dog"),
+    ],
+)
+def test_line_of_another_form(root, original, line):
+    home = write_set(root / "flickr8k", original=original)
+    file = home / ("Flickr8k.token.txt" if original else "captions.txt")
+    count = file.read_text().count("\n")
+    file.write_text(file.read_text() + line + "\n")
+    with pytest.raises(ValueError, match=f"line {count + 1} is not of the form image.jpg") as error:
+        flickr8k.load("all")
+    assert str(file) in str(error.value)
+
+
+def test_text_in_another_encoding(root):
+    home = write_set(root / "flickr8k")
+    (home / "captions.txt").write_bytes(f"{name(0)},Stra\xdfe".encode("latin-1"))
+    with pytest.raises(ValueError, match=r"captions\.txt is not text in UTF-8: .* at byte 14"):
+        flickr8k.load("all")
+    (home / "captions.txt").write_text("image,caption\n", "utf-16")
+    with pytest.raises(ValueError, match=r"captions\.txt is not text in UTF-8"):
+        flickr8k.load("all")
+
+
+# What does not go together
+
+
+def test_photos_without_captions_and_captions_without_photos(root, capsys):
+    home = write_set(root / "flickr8k", 30, pictures=range(15, 31))
+    with pytest.raises(ValueError, match="do not go together") as error:
+        flickr8k.load("all")
+    message = str(error.value)
+    for i in range(10):
+        assert name(i) in message
+    assert name(10) not in message
+    assert f"15 images that are not in {home / 'Images'}: 00_ab.jpg, 01_ab.jpg" in message
+    assert "09_ab.jpg and 5 more" in message
+    assert f"1 image without a caption in {home / 'captions.txt'}: 30_ab.jpg" in message
+    assert "skip_missing=True" in message
+    assert capsys.readouterr().out == ""
+
+    data = flickr8k.load("all", skip_missing=True)
+    assert names(data) == [name(i) for i in range(15, 30)]
+    printed = capsys.readouterr().out
+    assert printed.startswith("Left out: 15 images that are not in")
+    assert "30_ab.jpg" in printed
+    assert printed.count("\n") == 1
+
+
+def test_split_file_that_names_what_is_not_there(root, capsys):
+    home = write_set(root / "flickr8k", pictures=[0, 1, 9])
+    write_splits(home, train=[0, 7, 9, 50, 1])
+    with pytest.raises(
+        ValueError, match="2 images that are not in .*07_ab.jpg, 50_ab.jpg"
+    ) as error:
+        flickr8k.load()
+    assert "1 image without a caption in" in str(error.value)
+    assert names(flickr8k.load(skip_missing=True)) == [name(0), name(1)]
+    assert "50_ab.jpg" in capsys.readouterr().out
+
+
+def test_empty_captions(root, capsys):
+    home = write_set(root / "flickr8k", 3)
+    lines = ["00_ab.jpg,a", "00_ab.jpg,  ", "01_ab.jpg,", '01_ab.jpg,""', "02_ab.jpg,b"]
+    (home / "captions.txt").write_text("\n".join(lines))
+    with pytest.raises(
+        ValueError, match="2 images with an empty caption in .*00_ab.jpg, 01_ab.jpg"
+    ):
+        flickr8k.load("all")
+    assert flickr8k.load("all", skip_missing=True).captions == [["a"], ["b"]]
+    assert "2 images with an empty caption" in capsys.readouterr().out
+
+
+def test_empty_captions_of_the_publishers_form(root):
+    home = write_set(root / "flickr8k", 1, original=True)
+    (home / "Flickr8k.token.txt").write_text(f"{name(0)}#0\t\n{name(0)}#1\t b\n")
+    with pytest.raises(ValueError, match="1 image with an empty caption"):
+        flickr8k.load("all")
+    assert flickr8k.load("all", skip_missing=True).captions == [["b"]]
+
+
+@pytest.mark.parametrize("skip", [True, False])
+def test_nothing_left(root, skip):
+    write_set(root / "flickr8k", 3, pictures=[])
+    with pytest.raises(
+        ValueError, match="no image in .*Images that has a caption in .*captions.txt\n"
+    ):
+        flickr8k.load("all", skip_missing=skip)
+    (root / "flickr8k" / "captions.txt").write_text("image,caption\n")
+    with pytest.raises(
+        ValueError, match=r"no image in .*Images that has a caption in .*captions\.txt$"
+    ):
+        flickr8k.load("train", skip_missing=skip)
+
+
+def test_photo_that_the_publishers_left_out(root):
+    home = write_set(root / "flickr8k", original=True)
+    with open(home / "Flickr8k.token.txt", "a") as file:
+        file.write("2258277193_586949ec62.jpg.1#0\tpeople on a platform\n")
+    with pytest.raises(
+        ValueError, match=r"1 image that is not in .*: 2258277193_586949ec62\.jpg\.1"
+    ):
+        flickr8k.load("all")
+    assert len(flickr8k.load("all", skip_missing=True)) == 8
+    write_splits(home, original=True, train=[1, 2])
+    assert len(flickr8k.load("train")) == 2
+
+
+# Captioned images, whatever the set
+
+
+def captioned(counts):
+    paths = [Path(name(i)) for i in range(len(counts))]
+    return CaptionedImages(paths, [[f"{i} {k}" for k in range(n)] for i, n in enumerate(counts)])
+
+
+def test_captioned_images():
+    data = captioned([2, 1, 3])
+    assert len(data) == 3
+    taken = data.take([2, 0])
+    assert names(taken) == [name(2), name(0)]
+    assert taken.captions == [["2 0", "2 1", "2 2"], ["0 0", "0 1"]]
+    with pytest.raises(AttributeError):
+        data.paths = []
+
+
+@pytest.mark.parametrize(
+    ("captions", "message"),
+    [
+        ([["a"]], "2 paths, but 1 lists of captions"),
+        ([["a"], "a dog"], "01_ab.jpg: captions 'a dog' are not a list of strings"),
+        ([["a"], [1]], "01_ab.jpg: captions .1. are not a list of strings"),
+        ([["a"], []], "01_ab.jpg has no captions"),
+        ([["a"], ["b", " "]], "01_ab.jpg has no captions, or an empty one"),
+    ],
+)
+def test_captioned_images_that_cannot_be(captions, message):
+    with pytest.raises(ValueError, match=message):
+        CaptionedImages([Path(name(0)), Path(name(1))], captions)
+
+
+def test_split_by_image():
+    data = captioned([1 + i % 4 for i in range(50)])
+    parts = split_by_image(data, (0.5, 0.3, 0.2), seed=3)
+    assert [len(part) for part in parts] == [25, 15, 10]
+    assert sorted(sum(map(names, parts), [])) == names(data)
+    whole = dict(zip(data.paths, data.captions, strict=True))
+    for part in parts:
+        assert names(part) == sorted(names(part))
+        assert part.captions == [whole[path] for path in part.paths]
+    assert split_by_image(data, (0.5, 0.3, 0.2), seed=3) == parts
+    assert split_by_image(data, (0.5, 0.3, 0.2), seed=4) != parts
+    assert [len(part) for part in split_by_image(data)] == [40, 5, 5]
+    assert split_by_image(data, (1,)) == (data,)
+
+
+@pytest.mark.parametrize("shares", [(0.5, 0.6), (0.5,), (), (1.5, -0.5), (1, 0)])
+def test_shares_that_cannot_be(shares):
+    with pytest.raises(ValueError, match="shares must be above 0 and make 1"):
+        split_by_image(captioned([1] * 10), shares)
+
+
+def test_part_without_images():
+    with pytest.raises(ValueError, match="4 images, shared out as .* leave a part without any"):
+        split_by_image(captioned([1] * 4))
+
+
+def test_sample():
+    data = captioned([1 + i % 5 for i in range(100)])
+    drawn = sample(data, 60, seed=1)
+    total = sum(map(len, drawn.captions))
+    assert 60 <= total < 65
+    assert names(drawn) == sorted(set(names(drawn)))
+    assert names(drawn) != names(data)[: len(drawn)]
+    whole = dict(zip(data.paths, data.captions, strict=True))
+    assert drawn.captions == [whole[path] for path in drawn.paths]
+    assert sample(data, 60, seed=1) == drawn
+    assert sample(data, 60, seed=2) != drawn
+    assert set(names(drawn)) < set(names(sample(data, 90, seed=1)))
+    assert sample(data, 300) == sample(data) == data
+    assert len(sample(data, 299)) >= 99
+
+
+def test_sample_counts_captions_exactly():
+    data = captioned([5] * 20)
+    assert [len(sample(data, n)) for n in (1, 5, 6, 10, 99, 100)] == [1, 1, 2, 2, 20, 20]
+
+
+@pytest.mark.parametrize("count", [0, -5, 2.5, "30"])
+def test_sample_of_so_many_cannot_be(count):
+    with pytest.raises(ValueError, match="captions must be a whole number above 0"):
+        sample(captioned([1]), count)
+
+
+def test_match_keeps_the_order_and_strips():
+    found = match(["b", "a"], {"a", "b", "c"}, {"a": [" x "], "b": ["y", "z\n"]}, "here", "there")
+    assert list(found.items()) == [("b", ["y", "z"]), ("a", ["x"])]
+
+
+# The real set
+
+
+def test_real_splits(real):
+    train, dev = flickr8k.load("train"), flickr8k.load("dev")
+    assert (len(train), len(dev)) == (6000, 1000)
+    assert not set(train.paths) & set(dev.paths)
+    assert all(len(captions) == 5 for captions in train.captions + dev.captions)
+    assert train.paths[0].is_file()
+    assert train.captions[0][1] == "A girl going into a wooden building ."
+    assert not any(text[0] == text[-1] == '"' for texts in train.captions for text in texts)
+
+
+def test_real_set_loads_at_once(real):
+    flickr8k.load("all")
+    start = time.process_time()
+    data = flickr8k.load("all")
+    assert time.process_time() - start < 1
+    assert len(data) >= 7000
