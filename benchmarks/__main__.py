@@ -14,7 +14,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from benchmarks import captioning, cyclegan, dcgan, features, fgsm, pix2pix, ssgan
+from benchmarks import attention, captioning, cyclegan, dcgan, features, fgsm, pix2pix, ssgan
 from recipes.mode import start
 
 BENCHMARKS = {
@@ -25,6 +25,7 @@ BENCHMARKS = {
     "fgsm": fgsm.ways,
     "features": features.ways,
     "captioning": captioning.ways,
+    "attention": attention.ways,
 }
 
 

@@ -1,14 +1,17 @@
 """Every picture that a notebook shows."""
 
+import base64
+import html
 import io
 import os
 import sys
 import textwrap
 from pathlib import Path
 
+import matplotlib.font_manager
 import matplotlib.pyplot as plt
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 # Okabe and Ito's colours, told apart by colour-blind readers too; the dashes serve in grey print.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -54,12 +57,26 @@ def save_png(picture, path):
 
 def save_gif(paths, path, seconds=0.4):
     """Joins picture files of one size to an animated GIF whose last picture stays for 2 s."""
-    path = Path(path)
     frames = []
     for source in paths:
         with Image.open(source) as image:
             frames.append(image.convert("RGB"))
+    _write_gif(frames, path, seconds)
+
+
+def show_gif(path, alt):
+    """Shows an animated GIF in a notebook; `alt` is the text for those who do not see it."""
+    if "IPython" in sys.modules:
+        from IPython.display import HTML, display
+
+        data = base64.b64encode(Path(path).read_bytes()).decode()
+        display(HTML(f'<img src="data:image/gif;base64,{data}" alt="{html.escape(alt)}">'))
+
+
+def _write_gif(frames, path, seconds):
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
     frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
     os.replace(part, path)
@@ -91,7 +108,7 @@ def show_pictures(images, titles=None, columns=8, suptitle=None, size=1.1):
     """Pictures in a grid, each under its title.
 
     Args:
-        images: float array in [-1, 1], `(count, height, width, channels)`.
+        images: float pictures in [-1, 1], or uint8, `(count, height, width, channels)`.
         titles: one string a picture; None for none.
         columns: pictures in a row.
         suptitle: title of the whole figure.
@@ -105,7 +122,8 @@ def show_pictures(images, titles=None, columns=8, suptitle=None, size=1.1):
     for i, axis in enumerate(axes.flat):
         axis.axis("off")
         if i < len(images):
-            axis.imshow(to_uint8(images[i]).squeeze(), cmap="gray", vmin=0, vmax=255)
+            image = images[i] if images[i].dtype == np.uint8 else to_uint8(images[i])
+            axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
             if titles is not None:
                 axis.set_title(titles[i], fontsize=8)
     finish(figure, suptitle)
@@ -154,7 +172,7 @@ def show_captions(images, captions, columns=4, size=2.2):
     ]
     lines = max(text.count("\n") + 1 for text in texts)
     figure, axes = plt.subplots(
-        rows, columns, figsize=(columns * size, rows * (size + 0.15 * lines)), squeeze=False
+        rows, columns, figsize=(columns * size, rows * (size + 0.17 * lines)), squeeze=False
     )
     for axis in axes.flat:
         axis.set(xticks=[], yticks=[], anchor="N")
@@ -165,7 +183,7 @@ def show_captions(images, captions, columns=4, size=2.2):
     finish(figure, pad=0.3)
 
 
-def show_attention(image, words, attention, grid, columns=5, size=1.8):
+def show_attention(image, words, attention, grid, columns=6, size=1.5):
     """A panel for each word: the picture, dark where the net did not look.
 
     Args:
@@ -176,8 +194,8 @@ def show_attention(image, words, attention, grid, columns=5, size=1.8):
         columns: panels in a row.
         size: inches of a panel.
     """
-    panels = attention_panels(image, attention[: len(words)], grid)
-    show_captions([image, *panels], ["", *words], columns=columns, size=size)
+    panels = [image, *attention_panels(image, attention[: len(words)], grid)]
+    show_pictures(panels, ["", *words], columns, size=size)
 
 
 def attention_panels(image, attention, grid):
@@ -197,9 +215,28 @@ def attention_panels(image, attention, grid):
     for row in np.asarray(attention, np.float32):
         shares = (row / max(row.max(), 1e-9)).reshape(grid)
         shares = Image.fromarray(shares).resize((width, height), Image.Resampling.BICUBIC)
-        light = 0.15 + 0.85 * np.clip(np.asarray(shares), 0, 1)
+        light = 0.3 + 0.7 * np.clip(np.asarray(shares), 0, 1)
         panels.append(np.rint(image * light[..., None]).astype(np.uint8))
     return panels
+
+
+def save_attention_gif(path, image, words, attention, grid, seconds=0.7):
+    """The panels of `show_attention` as an animated GIF, each above its word.
+
+    Args:
+        path: the file.
+        image, words, attention, grid: as for `show_attention`.
+        seconds: how long each word stays.
+    """
+    font = ImageFont.truetype(matplotlib.font_manager.findfont("DejaVu Sans"), 16)
+    frames = []
+    for panel, word in zip(attention_panels(image, attention, grid), words, strict=False):
+        frame = Image.new("RGB", (image.shape[1], image.shape[0] + 26), "white")
+        frame.paste(Image.fromarray(panel))
+        draw = ImageDraw.Draw(frame)
+        draw.text((image.shape[1] / 2, image.shape[0] + 4), word, "black", font, anchor="ma")
+        frames.append(frame)
+    _write_gif(frames, path, seconds)
 
 
 def show_attack(images, attacked, titles, attacked_titles, suptitle=None, size=1.5):

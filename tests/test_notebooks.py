@@ -30,6 +30,8 @@ def test_all_notebooks_are_there():
         "03_pix2pix",
         "04_cyclegan",
         "05_fgsm",
+        "06_captioning",
+        "07_attention_captioning",
     ]
 
 

@@ -90,3 +90,19 @@ def test_show_captions_breaks_long_lines(monkeypatch):
     assert labels[0] == "a dog\na cat"
     assert labels[1].count("\n") > 2
     assert labels[1].split() == ["word"] * 20
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 5, 11])
+def test_attention_of_captions_of_any_length(tmp_path, count):
+    image = np.full((40, 60, 3), 200, np.uint8)
+    attention = np.zeros((count + 2, 4))
+    attention[:, 2] = 1  # the lower left quarter
+    words = [f"word{i}" for i in range(count)]
+    plotting.show_attention(image, words, attention, (2, 2))
+    panels = plotting.attention_panels(image, attention, (2, 2))
+    assert panels[0].shape == image.shape
+    assert (panels[0][-1, 0] == 200).all()
+    assert (panels[0][0, -1] <= 60).all()
+    plotting.save_attention_gif(tmp_path / "new" / "a.gif", image, words, attention, (2, 2))
+    with Image.open(tmp_path / "new" / "a.gif") as found:
+        assert (found.size, getattr(found, "n_frames", 1)) == ((60, 66), count)

@@ -55,10 +55,11 @@ def test_it_knows_what_fresh_scenes_show(model, fresh):
     pictures, tags = fresh
     predicted = model.predict(pictures, verbose=0) > 0.5
     hits = (predicted & tags).sum()
-    assert 2 * hits / (predicted.sum() + tags.sum()) > 0.93  # micro F1; by chance 0.2
+    # Over all tags; with those of other scenes in their place it is 0.18.
+    assert 2 * hits / (predicted.sum() + tags.sum()) > 0.95
     per_tag = 2 * (predicted & tags).sum(0) / np.maximum(predicted.sum(0) + tags.sum(0), 1)
-    assert per_tag[tags.sum(0) >= 5].mean() > 0.9
-    assert (predicted == tags).all(1).mean() > 0.4  # every one of the tags
+    assert per_tag[tags.sum(0) >= 5].mean() > 0.95
+    assert (predicted == tags).all(1).mean() > 0.7  # all of the 69 tags at once
 
 
 def test_it_knows_less_of_pictures_that_are_hidden(model, fresh):

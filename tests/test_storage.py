@@ -370,13 +370,13 @@ def test_two_at_once_download_once(server, path, monkeypatch):
 @needs_locks
 def test_who_waited_for_the_lock_has_one_that_others_see(path, monkeypatch):
     def work():
-        with storage._locked(path):
+        with storage.locked(path):
             found.append(names_in(path.parent))
 
     waits, found = threading.Event(), []
     monkeypatch.setattr(storage, "print", lambda *a, **k: waits.set(), raising=False)
     thread = threading.Thread(target=work)
-    with storage._locked(path):
+    with storage.locked(path):
         thread.start()
         assert waits.wait(10)
         assert found == []
@@ -398,7 +398,7 @@ def run_python(code, *arguments):
 @needs_locks
 def test_another_process_waits_and_finds_the_file(server, path):
     code = "import sys; from recipes.datasets import storage; storage.download(*sys.argv[1:])"
-    with storage._locked(path):
+    with storage.locked(path):
         other = run_python(code, server.url, path)
         assert any("waiting for it" in line for line in other.stderr)  # TensorFlow warns here too
         path.write_bytes(b"fetched meanwhile")
@@ -415,7 +415,7 @@ def test_lock_of_a_killed_process_is_free(server, path):
 import sys
 from pathlib import Path
 from recipes.datasets import storage
-with storage._locked(Path(sys.argv[1])):
+with storage.locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """

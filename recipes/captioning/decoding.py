@@ -1,5 +1,6 @@
 """From a trained captioner to captions: beam search, in one compiled loop for a whole batch."""
 
+from functools import partial
 from typing import NamedTuple
 
 import keras
@@ -52,22 +53,26 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
             f"beams {beams}, max_length {max_length}, batch_size {batch_size}: 1 or more each"
         )
     beams = min(beams, model.vocabulary_size)
-    parts = [
-        _search(
-            model,
-            tf.constant(np.asarray(features[i : i + batch_size], np.float32)),
-            beams,
-            tf.constant(max_length),
-            tf.constant(length_power, tf.float32),
+    if beams not in model.searches:
+        model.searches[beams] = tf.function(
+            partial(_search, model, beams),
+            input_signature=[
+                tf.TensorSpec((None, *model.feature_shape)),
+                tf.TensorSpec((), tf.int32),
+                tf.TensorSpec(()),
+            ],
+            autograph=False,
         )
+    search = model.searches[beams]
+    parts = [
+        search(np.asarray(features[i : i + batch_size], np.float32), max_length, length_power)
         for i in range(0, len(features), batch_size)
     ]
     words, scores, attention = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Generated(words, scores, attention if attention.shape[-1] else None)
 
 
-@tf.function(autograph=False, reduce_retracing=True)
-def _search(model, features, beams, max_length, length_power):
+def _search(model, beams, features, max_length, length_power):
     count, size = tf.shape(features)[0], model.vocabulary_size
     memory, state = model.begin(features)
     memory, state = (
@@ -120,12 +125,8 @@ def _search(model, features, beams, max_length, length_power):
         tf.zeros((count, beams, max_length, model.places)),
         state,
     )
-    # For one image TensorFlow knows the size of the batch, but not after a step any more.
-    shapes = keras.tree.map_structure(
-        lambda x: tf.TensorShape([None, *x.shape[1:]][: x.ndim]), start
-    )
     _, _, words, scores, lengths, maps, _ = tf.while_loop(
-        going_on, step, start, shape_invariants=shapes, maximum_iterations=max_length
+        going_on, step, start, maximum_iterations=max_length
     )
     scores /= tf.maximum(lengths, 1) ** length_power
     best = tf.argmax(scores, axis=1)

@@ -225,7 +225,7 @@ class ImageCaptionFeatureExtractor:
     def _write(self, paths, wanted):
         """Makes the files in `output_path`, or goes on with it; returns their index."""
         folder = self.output_path
-        with storage._locked(folder / "features"):
+        with storage.locked(folder / "features"):
             index = find(folder, wanted, explain=True)  # made by another process meanwhile?
             if index is None:
                 with Unfinished(folder, wanted) as file:

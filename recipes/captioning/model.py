@@ -22,6 +22,10 @@ class CaptionModel(RecipeModel):
 
     places = 0
 
+    def __init__(self, settings, **kwargs):
+        super().__init__(settings, **kwargs)
+        self.searches = {}  # the compiled beam searches, by the number of beams
+
     def compile(self, optimizer="adam", loss=masked_cross_entropy, **kwargs):
         """As `keras.Model.compile`, with the loss per word; padding does not count."""
         super().compile(optimizer=optimizer, loss=loss, **kwargs)

@@ -24,7 +24,7 @@ from tqdm import tqdm
 
 try:
     import fcntl
-except ImportError:  # Windows: no lock there, see `_locked`
+except ImportError:  # Windows: no lock there, see `locked`
     fcntl = None
 
 ENVIRONMENT = "RECIPES_DATA_DIR"
@@ -113,7 +113,7 @@ def download(url, path, sha256=None, size=None, timeout=30):
         raise ValueError(f"cannot download {url}: not an http or https address")
     if path.is_file():
         return path
-    with _writing(path), _locked(path):
+    with _writing(path), locked(path):
         if not path.is_file():  # another process may have fetched it while this one waited
             part = path.with_name(path.name + ".part")
             _receive(url, path, part, size, timeout)
@@ -149,7 +149,7 @@ def unpack(archive, target, sha256=None):
     if not archive.is_file():
         raise FileNotFoundError(f"there is no archive {archive} to unpack")
     _check(archive, archive, sha256)
-    with _writing(target), _locked(target):
+    with _writing(target), locked(target):
         if target.is_dir() and any(target.iterdir()):
             return target
         # A fixed name: what a killed process left behind is cleared away by the next one.
@@ -289,7 +289,7 @@ def _writing(path):
 
 
 @contextlib.contextmanager
-def _locked(path):
+def locked(path):
     """Be the only process at work on `path`. The system lets go of the lock if we are killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")

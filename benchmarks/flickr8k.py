@@ -1,0 +1,161 @@
+"""Captions of the real Flickr8k: from photos to BLEU, the merge captioner or the attention one.
+
+    RECIPES_DATA_DIR=... python -m benchmarks.flickr8k merge
+    RECIPES_DATA_DIR=... python -m benchmarks.flickr8k attention
+
+Features of MobileNetV2, whose weights are read from `weights/` of the data root; all five captions
+of the official training split; BLEU on the official dev split, and on no other. The figures, and
+the captions of twenty photos chosen by seed, go to benchmarks/results/; features, captioner and
+pictures (the photos may not be passed on) to build/.
+"""
+
+import argparse
+import json
+import resource
+import time
+from functools import partial
+from pathlib import Path
+from unittest import mock
+
+import keras
+import matplotlib.pyplot as plt
+import numpy as np
+
+from recipes import plotting
+from recipes.callbacks import progress
+from recipes.captioning import (
+    CaptionBatches,
+    Captioner,
+    ImageCaptioner,
+    ImageCaptionFeatureExtractor,
+    MergeCaptioner,
+    Vocabulary,
+    bleu,
+    generate,
+    most_frequent_caption,
+    nearest_captions,
+)
+from recipes.datasets import flickr8k, pictures
+from recipes.datasets.storage import data_root
+from recipes.mode import start
+
+ROOT = Path(__file__).parents[1]
+SETTINGS = {
+    "merge": {"model": {"width": 512, "embedding": 256}, "batch": 128, "rate": 2e-3, "epochs": 10},
+    "attention": {
+        "model": {"attention_units": 256, "dropout": 0.4}, "batch": 64, "rate": 1e-3, "epochs": 9,
+    },
+}  # fmt: skip
+
+
+def main(kind, seed, epochs):
+    start(seed)
+    settings, clock = SETTINGS[kind], Clock()
+    epochs = epochs or settings["epochs"]
+    train, dev = (flickr8k.load(split) for split in ("train", "dev"))
+    weights = data_root() / "weights" / "mobilenet_v2_imagenet.weights.h5"
+    extractor = ImageCaptionFeatureExtractor(
+        "MobileNetV2",
+        ROOT / "build" / "features" / f"flickr8k_{kind}",
+        weights=weights,
+        spatial=kind == "attention",
+    )
+    features = extractor.extract_features([*train.paths, *dev.paths])
+    clock.lap("features")
+
+    vocabulary = Vocabulary.build(train.captions, min_count=4)
+    parts = {
+        name: CaptionBatches(
+            features.array,
+            part.captions,
+            vocabulary,
+            batch_size=settings["batch"],
+            seed=seed,
+            rows=features.rows(part.paths),
+        )
+        for name, part in (("train", train), ("dev", dev))
+    }
+    build = MergeCaptioner if kind == "merge" else ImageCaptioner
+    model = build(len(vocabulary), extractor.shape, seed=seed, **settings["model"])
+    decay = keras.optimizers.schedules.CosineDecay(settings["rate"], epochs * parts["train"].steps)
+    model.compile(keras.optimizers.Adam(decay, clipnorm=5.0))
+    history = model.fit(
+        parts["train"].dataset,
+        validation_data=parts["dev"].dataset,
+        epochs=epochs,
+        callbacks=[
+            progress(),
+            keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
+        ],
+        verbose=0,
+    ).history
+    clock.lap("training")
+
+    rows = features.rows(dev.paths)
+    made = {f"{n} beams": generate(model, features.array[rows], n) for n in (1, 3, 5)}
+    captions = {name: vocabulary.decode(result.words) for name, result in made.items()}
+    clock.lap("captions")
+    known = features.array[features.rows(train.paths)]
+    captions["most frequent caption"] = [most_frequent_caption(train.captions)] * len(dev)
+    captions["nearest picture's caption"] = nearest_captions(
+        known, train.captions, features.array[rows]
+    )
+    scores = {name: bleu(dev.captions, texts) for name, texts in captions.items()}
+    clock.lap("evaluation")
+    Captioner(model, vocabulary, extractor).save(ROOT / "build" / "models" / f"flickr8k_{kind}")
+
+    for name, values in scores.items():
+        print(f"{name:<26}", *(f"{value:6.3f}" for value in values.values()))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(dev), 20, replace=False))
+    with shown_in(f"flickr8k_{kind}_captions.png"):
+        photos = pictures.load([dev.paths[i] for i in chosen], 224)
+        plotting.show_captions(photos, [captions["3 beams"][i] for i in chosen], 5)
+    results = {
+        "settings": settings | {"epochs": epochs, "seed": seed, "words": len(vocabulary)},
+        "minutes": clock.minutes,
+        "peak_memory_gb": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20, 2),
+        "history": {name: [round(x, 4) for x in values] for name, values in history.items()},
+        "bleu": {n: {k: round(v, 4) for k, v in values.items()} for n, values in scores.items()},
+        "captions": {dev.paths[i].name: captions["3 beams"][i] for i in chosen},
+    }
+    path = ROOT / "benchmarks" / "results" / f"flickr8k_{kind}.json"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps(results, indent=1))
+    print(json.dumps({key: results[key] for key in ("minutes", "peak_memory_gb")}))
+    if kind == "attention":
+        for i in np.random.default_rng(seed).choice(len(dev), 10, replace=False):
+            words = vocabulary.tokens(made["3 beams"].words[i])
+            image = pictures.load([dev.paths[i]], 224)[0]
+            with shown_in(f"attention_{dev.paths[i].stem}.png"):
+                plotting.show_attention(
+                    image, words, made["3 beams"].attention[i], extractor.shape[:2], columns=6
+                )
+
+
+def shown_in(name):
+    """In this block, a figure goes to a file rather than to the screen."""
+    path = ROOT / "build" / "pictures" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return mock.patch.object(plt, "show", partial(plt.savefig, path, dpi=100))
+
+
+class Clock:
+    """Minutes from one lap to the next."""
+
+    def __init__(self):
+        self.minutes, self.last = {}, time.perf_counter()
+
+    def lap(self, name):
+        now = time.perf_counter()
+        self.minutes[name] = round((now - self.last) / 60, 2)
+        self.last = now
+        print(f"{name}: {self.minutes[name]} minutes", flush=True)
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("kind", choices=SETTINGS)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--epochs", type=int, default=None)
+    arguments = parser.parse_args()
+    main(arguments.kind, arguments.seed, arguments.epochs)

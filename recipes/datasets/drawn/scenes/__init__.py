@@ -1,0 +1,26 @@
+"""Everyday scenes drawn from a seed, each with five captions and the box of every object named.
+
+The embedded data of the captioning recipes, in the layouts of Flickr8k and COCO. A scene is
+decided first: a place, a light, one to three actors with colours and an action, perhaps somebody
+beside them and a tree or a house behind. Picture, captions, boxes and tags all follow from that,
+so that a caption never names what is not there.
+"""
+
+from recipes.datasets.drawn.scenes.captions import describe, nouns
+from recipes.datasets.drawn.scenes.composition import TAGS, Actor, Scene, attributes, compose
+from recipes.datasets.drawn.scenes.folders import STUFF, write_coco, write_flickr8k
+from recipes.datasets.drawn.scenes.picture import draw
+
+__all__ = [
+    "STUFF",
+    "TAGS",
+    "Actor",
+    "Scene",
+    "attributes",
+    "compose",
+    "describe",
+    "draw",
+    "nouns",
+    "write_coco",
+    "write_flickr8k",
+]
