@@ -30,8 +30,10 @@ def complaints(nb, stderr, root):
         text += output.get("text", "")
         text += "".join(v for k, v in output.get("data", {}).items() if k.startswith("text/"))
     paths = [rf"{re.escape(str(p))}[/\\]" for p in (root, Path.home(), sys.prefix)]
-    shown = re.search(rf".*({'|'.join(paths)}|\bat 0x[0-9a-f]{{6,}}).*", text)
-    return found + ([f"a path or address of this machine: {shown[0].strip()}"] if shown else [])
+    pattern = re.compile(rf"{'|'.join(paths)}|\bat 0x[0-9a-f]{{6,}}")
+    # Line by line, and searched for alone: a picture in HTML is one line of 100,000 letters.
+    shown = [line.strip() for line in text.splitlines() if pattern.search(line)]
+    return found + [f"a path or address of this machine: {line[:200]}" for line in shown[:1]]
 
 
 def normalise(nb):
