@@ -102,7 +102,7 @@ def test_attention_of_captions_of_any_length(tmp_path, count):
     panels = plotting.attention_panels(image, attention, (2, 2))
     assert panels[0].shape == image.shape
     assert (panels[0][-1, 0] == 200).all()
-    assert (panels[0][0, -1] <= 60).all()
+    assert (panels[0][0, -1] < 80).all()
     plotting.save_attention_gif(tmp_path / "new" / "a.gif", image, words, attention, (2, 2))
     with Image.open(tmp_path / "new" / "a.gif") as found:
         assert (found.size, getattr(found, "n_frames", 1)) == ((60, 66), count)
