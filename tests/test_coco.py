@@ -3,12 +3,9 @@
 import hashlib
 import http.server
 import json
-import os
-import socket
 import threading
 import zipfile
 from collections import Counter
-from pathlib import Path
 
 import pytest
 
@@ -16,20 +13,10 @@ from recipes.datasets import coco
 from recipes.datasets.captions import CaptionedImages, sample
 from recipes.datasets.storage import MissingDataError
 
-REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
-
 
 @pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """An empty data root and no network, whatever the machine has."""
-    root = tmp_path / "root"
-    root.mkdir()
-    monkeypatch.setenv("RECIPES_DATA_DIR", str(root))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(coco, "URL", f"http://127.0.0.1:{free.getsockname()[1]}")
+def _offline(root, monkeypatch):
     monkeypatch.setattr(coco, "WAITS", (0, 0, 0))
-    return root
 
 
 def name(i, split="train", year=2017):
@@ -571,14 +558,8 @@ def test_archive_that_is_not_the_one(root, server):
 # The real set
 
 
-@pytest.fixture
-def real(monkeypatch):
-    if not REAL_ROOT or not (Path(REAL_ROOT) / "coco" / "annotations").is_dir():
-        pytest.skip("no coco/ in RECIPES_DATA_DIR")
-    monkeypatch.setenv("RECIPES_DATA_DIR", REAL_ROOT)
-
-
 def test_real_set(real):
+    real("coco/annotations")
     train, val = (coco.load(split, captions=200, download=False) for split in coco.SPLITS)
     for data in (train, val):
         assert 200 <= sum(map(len, data.captions)) < 207

@@ -1,8 +1,6 @@
 """The loaders of digits, EMNIST and Fashion-MNIST, and the draw of a few labels."""
 
 import gzip
-import os
-import socket
 import struct
 import subprocess
 import sys
@@ -17,7 +15,7 @@ from recipes.datasets.few_labels import few_labels
 from recipes.datasets.idx import read_idx
 from recipes.datasets.storage import MissingDataError
 
-REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
+pytestmark = pytest.mark.usefixtures("root")
 REPOSITORY = Path(__file__).resolve().parents[1]
 RNG = np.random.default_rng(0)
 IMAGES = RNG.integers(0, 256, (20, 28, 28), np.uint8)
@@ -29,21 +27,6 @@ EMNIST_TEST = (
     "emnist-balanced-test-images-idx3-ubyte.gz",
     "emnist-balanced-test-labels-idx1-ubyte.gz",
 )
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """An empty data root, an empty Keras cache and no network, whatever the machine has."""
-    root = tmp_path / "root"
-    root.mkdir()
-    monkeypatch.setenv("RECIPES_DATA_DIR", str(root))
-    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        unreachable = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    monkeypatch.setattr(fashion_mnist, "URL", unreachable)
-    monkeypatch.setattr(emnist, "URL", unreachable + "gzip.zip")
-    return root
 
 
 def idx_bytes(array):
@@ -257,11 +240,8 @@ def test_fashion_mnist_class_names():
     assert fashion_mnist.CLASS_NAMES[9] == "Ankle boot"
 
 
-def test_real_fashion_mnist(monkeypatch):
-    folder = Path(REAL_ROOT or "") / "fashion-mnist"
-    if not REAL_ROOT or not folder.is_dir():
-        pytest.skip("no fashion-mnist/ in RECIPES_DATA_DIR")
-    monkeypatch.setenv("RECIPES_DATA_DIR", REAL_ROOT)
+def test_real_fashion_mnist(real):
+    real("fashion-mnist")
     for split, count, mean in (("train", 60_000, 0.2860), ("test", 10_000, 0.2868)):
         images, labels = fashion_mnist.load(split)
         check_types(images, labels, count)

@@ -583,13 +583,10 @@ def test_a_damaged_extractor(tmp_path):
 # Real photos
 
 
-def test_flickr8k(out):
-    root = Path(os.environ.get("RECIPES_DATA_DIR") or "data")
-    weights = root / "weights" / "mobilenet_v2_imagenet.weights.h5"
-    photos = root / "flickr8k" / "Images"
-    if not (weights.is_file() and photos.is_dir()):
-        pytest.skip(f"no {weights} and {photos}: set RECIPES_DATA_DIR to a folder that holds them")
-    paths = pictures.find(photos)[:32]
+def test_flickr8k(out, real):
+    name = "weights/mobilenet_v2_imagenet.weights.h5"
+    root = real(name, "flickr8k/Images")
+    weights, paths = root / name, pictures.find(root / "flickr8k" / "Images")[:32]
     pooled = ImageCaptionFeatureExtractor("MobileNetV2", weights=weights)
     spatial = ImageCaptionFeatureExtractor("MobileNetV2", out, weights=weights, spatial=True)
     maps = spatial.extract_features(paths).array

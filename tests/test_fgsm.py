@@ -1,7 +1,5 @@
 import gc
-import os
 import weakref
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -375,19 +373,12 @@ def test_more_bad_input_is_named(net, images):
         fgsm.predict(net, images[0])
 
 
-@pytest.fixture(scope="module")
-def imagenet():
-    root = Path(os.environ.get("RECIPES_DATA_DIR") or "data")
-    weights = root / "weights" / "mobilenet_v2_imagenet.weights.h5"
-    photos = root / "photos"
-    if not (weights.is_file() and (photos / "dog.jpg").is_file()):
-        pytest.skip(f"no {weights} and photos: set RECIPES_DATA_DIR to a folder that holds them")
-    return backbones.load_classifier("MobileNetV2", weights), backbones.class_names(weights), photos
-
-
-def test_the_pug_becomes_a_griffon(imagenet):
-    model, names, photos = imagenet
-    photo = scale(pictures.load([photos / "dog.jpg"], 224))
+def test_the_pug_becomes_a_griffon(real):
+    name = "weights/mobilenet_v2_imagenet.weights.h5"
+    root = real(name, "photos/dog.jpg")
+    model = backbones.load_classifier("MobileNetV2", root / name)
+    names = backbones.class_names(root / name)
+    photo = scale(pictures.load([root / "photos" / "dog.jpg"], 224))
     made = fgsm.fgsm(model, photo, epsilon=[0, 0.005])
     labels, sure = fgsm.predict(model, made)
     assert [names[label] for label in labels[:, 0]] == ["pug", "Brabancon_griffon"]

@@ -1,6 +1,5 @@
 """Flickr8k, and what all captioned images have in common."""
 
-import os
 import time
 from pathlib import Path
 
@@ -10,23 +9,7 @@ from recipes.datasets import flickr8k
 from recipes.datasets.captions import CaptionedImages, match, sample, split_by_image
 from recipes.datasets.storage import MissingDataError
 
-REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """An empty data root, whatever the machine has."""
-    root = tmp_path / "root"
-    root.mkdir()
-    monkeypatch.setenv("RECIPES_DATA_DIR", str(root))
-    return root
-
-
-@pytest.fixture
-def real(monkeypatch):
-    if not REAL_ROOT or not (Path(REAL_ROOT) / "flickr8k").is_dir():
-        pytest.skip("no flickr8k/ in RECIPES_DATA_DIR")
-    monkeypatch.setenv("RECIPES_DATA_DIR", REAL_ROOT)
+pytestmark = pytest.mark.usefixtures("root")
 
 
 def name(i):
@@ -438,6 +421,7 @@ def test_match_keeps_the_order_and_strips():
 
 
 def test_real_splits(real):
+    real("flickr8k")
     train, dev = flickr8k.load("train"), flickr8k.load("dev")
     assert (len(train), len(dev)) == (6000, 1000)
     assert not set(train.paths) & set(dev.paths)
@@ -448,6 +432,7 @@ def test_real_splits(real):
 
 
 def test_real_set_loads_at_once(real):
+    real("flickr8k")
     flickr8k.load("all")
     start = time.process_time()
     data = flickr8k.load("all")

@@ -2,9 +2,7 @@
 
 import io
 import os
-import socket
 import tarfile
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,31 +11,8 @@ from PIL import Image
 from recipes.datasets import cityscapes, pictures, yosemite
 from recipes.datasets.storage import MissingDataError
 
-REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
+pytestmark = pytest.mark.usefixtures("root")
 ROAD, SKY = cityscapes.COLOURS["road"], cityscapes.COLOURS["sky"]
-
-
-@pytest.fixture(autouse=True)
-def root(tmp_path, monkeypatch):
-    """An empty data root and no network, whatever the machine has."""
-    root = tmp_path / "root"
-    root.mkdir()
-    monkeypatch.setenv("RECIPES_DATA_DIR", str(root))
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        unreachable = f"http://127.0.0.1:{free.getsockname()[1]}/cityscapes.tar.gz"
-    monkeypatch.setattr(cityscapes, "URL", unreachable)
-    return root
-
-
-@pytest.fixture
-def real(monkeypatch):
-    def use(name):
-        if not REAL_ROOT or not (Path(REAL_ROOT) / name).is_dir():
-            pytest.skip(f"no {name}/ in RECIPES_DATA_DIR")
-        monkeypatch.setenv("RECIPES_DATA_DIR", REAL_ROOT)
-
-    return use
 
 
 def save(path, array):
@@ -243,7 +218,7 @@ def test_colours():
 
 
 def test_real_cityscapes(real):
-    real("cityscapes")
+    root = real("cityscapes")
     labels, photos = cityscapes.load("val", size=128)
     assert labels.shape == photos.shape == (len(photos), 128, 128, 3)
     assert len(photos) >= 100
@@ -257,7 +232,7 @@ def test_real_cityscapes(real):
 
     assert share(labels) > 0.6
     assert share(photos) < 0.3
-    whole = pictures.read(pictures.find(Path(REAL_ROOT) / "cityscapes" / "val")[0])
+    whole = pictures.read(pictures.find(root / "cityscapes" / "val")[0])
     exact_labels, exact_photos = (part[0] for part in cityscapes.load("val"))
     assert np.array_equal(np.hstack((exact_photos, exact_labels)), whole)
 
@@ -435,7 +410,7 @@ def test_yosemite_that_is_nowhere(root, monkeypatch):
 
 
 def test_real_yosemite(real):
-    real("summer2winter_yosemite")
+    root = real("summer2winter_yosemite")
     summer, winter = yosemite.load("testA"), yosemite.load("testB")
     for images in (summer, winter):
         assert images.shape == (len(images), 256, 256, 3)
@@ -443,5 +418,5 @@ def test_real_yosemite(real):
     # Green is what summer has more of than winter.
     green = [(images[..., 1] - images.mean(axis=-1)).mean() for images in (summer, winter)]
     assert green[0] > green[1] + 1
-    paths = pictures.find(Path(REAL_ROOT) / "summer2winter_yosemite" / "testA")
+    paths = pictures.find(root / "summer2winter_yosemite" / "testA")
     assert np.array_equal(summer[-1], pictures.read(paths[-1]))
