@@ -148,7 +148,7 @@ def test_rows(paths, out, monkeypatch):
     with pytest.raises(ValueError, match="1 of 2 photos have no features: .*none.png"):
         found.rows([paths[0], "none.png"])
     many = [f"{i}.png" for i in range(15)]
-    with pytest.raises(ValueError, match="15 of 15 .* 9.png and 5 more$"):
+    with pytest.raises(ValueError, match="15 of 15 .* 9.png, and 5 more$"):
         found.rows(many)
 
 

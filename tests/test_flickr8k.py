@@ -254,7 +254,7 @@ def test_photos_without_captions_and_captions_without_photos(root, capsys):
         assert name(i) in message
     assert name(10) not in message
     assert f"15 images that are not in {home / 'Images'}: 00_ab.jpg, 01_ab.jpg" in message
-    assert "09_ab.jpg and 5 more" in message
+    assert "09_ab.jpg, and 5 more" in message
     assert f"1 image without a caption in {home / 'captions.txt'}: 30_ab.jpg" in message
     assert "skip_missing=True" in message
     assert capsys.readouterr().out == ""

@@ -24,7 +24,6 @@ from recipes.captioning.feature_file import (
     name,
     read_json,
     refuse_bad,
-    some,
     without,
     write_json,
 )
@@ -133,7 +132,7 @@ class ImageCaptionFeatureExtractor:
             refuse_bad(bad, paths, skip_bad)
             features = Features.of(self.output_path, index, paths)
         if bad:
-            names = some([name(paths, i) for i, _ in bad])
+            names = pictures.some([name(paths, i) for i, _ in bad])
             print(f"{len(bad)} of {len(paths)} photos left out: {names}")
         return features
 

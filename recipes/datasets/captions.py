@@ -6,7 +6,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from recipes.datasets.pictures import LISTED, SUFFIXES
+from recipes.datasets.pictures import SUFFIXES, some
 
 
 @dataclass(frozen=True)
@@ -143,7 +143,7 @@ def match(names, there, captions, place, source, skip_missing=False):
         if full and name in there:
             found[name] = full
     faults = [
-        f"{len(bad)} {'image' if len(bad) == 1 else 'images'} {fault}: {_list(bad)}"
+        f"{len(bad)} {'image' if len(bad) == 1 else 'images'} {fault}: {some(bad)}"
         for bad, fault in (
             (absent, f"that {'is' if len(absent) == 1 else 'are'} not in {place}"),
             (silent, f"without a caption in {source}"),
@@ -163,11 +163,6 @@ def match(names, there, captions, place, source, skip_missing=False):
     if faults:
         print(f"Left out: {'; '.join(faults)}")
     return found
-
-
-def _list(names):
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _lines(faults):

@@ -153,16 +153,20 @@ def gather(paths, make, size, count, skip_bad=False):
     bad = [index for index, fault in enumerate(faults) if fault]
     if not bad:
         return pictures
-    more = f"and {len(bad) - LISTED} more" if len(bad) > LISTED else ""
     if not skip_bad or len(bad) == len(paths):
-        lines = [faults[index] for index in bad[:LISTED]] + [more] * bool(more)
+        lines = some([faults[index] for index in bad], "\n  ")
         raise ValueError(
-            f"{len(bad)} of {len(paths)} pictures cannot be used:\n  " + "\n  ".join(lines) + "\n"
+            f"{len(bad)} of {len(paths)} pictures cannot be used:\n  {lines}\n"
             "Repair or remove them, or load with skip_bad=True, which leaves out the bad ones."
         )
-    names = [str(paths[index]) for index in bad[:LISTED]] + [more] * bool(more)
-    print(f"{len(bad)} of {len(paths)} pictures left out: {', '.join(names)}")
+    print(f"{len(bad)} of {len(paths)} pictures left out: {some([paths[i] for i in bad])}")
     return np.delete(pictures, bad, axis=1)
+
+
+def some(items, separator=", "):
+    """The first `LISTED` of a list in one text, and how many more there are."""
+    more = [f"and {len(items) - LISTED} more"] * (len(items) > LISTED)
+    return separator.join([*map(str, items[:LISTED]), *more])
 
 
 def resize(picture, size, method="photo"):
