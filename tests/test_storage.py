@@ -618,3 +618,70 @@ def test_unpack_onto_a_full_disk(tmp_path, sets, monkeypatch):
     assert error.value.errno == errno.ENOSPC
     check_way_out(error, "", sets / "set")
     check_nothing_unpacked(tmp_path, archive)
+
+
+# Folders
+
+
+def writer(text, fault=None):
+    def write(folder):
+        assert not any(folder.iterdir())
+        (folder / text).touch()
+        if fault:
+            raise fault
+
+    return write
+
+
+def test_a_folder_is_replaced_as_a_whole(sets):
+    assert storage.replace_folder(sets / "deep" / "set", writer("one")) == sets / "deep" / "set"
+    storage.replace_folder(sets / "deep" / "set", writer("two"))
+    assert names_in(sets / "deep" / "set") == ["two"]
+    assert names_in(sets / "deep") == ["set"]
+
+
+def test_a_folder_stays_where_the_new_one_fails(sets):
+    storage.replace_folder(sets / "set", writer("one"))
+    for name in ("set", "other"):
+        with pytest.raises(KeyboardInterrupt):
+            storage.replace_folder(sets / name, writer("half", KeyboardInterrupt))
+    assert names_in(sets / "set") == ["one"]
+    assert names_in(sets) == ["set"]
+
+
+def test_a_file_in_the_place_of_a_folder_stays(sets):
+    (sets / "set").touch()
+    with pytest.raises(OSError, match="set"):
+        storage.replace_folder(sets / "set", writer("one"))
+    assert (sets / "set").is_file()
+    assert names_in(sets) == ["set"]
+
+
+@pytest.mark.parametrize("there", ["set", ".set.old"], ids=["before", "between"])
+def test_a_kill_before_the_renames_or_between_them_loses_nothing(sets, there):
+    storage.replace_folder(sets / there, writer("one"))  # what the kill has left
+    storage.replace_folder(sets / ".set.partial", writer("half"))
+    with pytest.raises(KeyboardInterrupt):
+        storage.replace_folder(sets / "set", writer("half", KeyboardInterrupt))
+    assert names_in(sets / "set") == ["one"]
+    storage.replace_folder(sets / "set", writer("two"))
+    assert names_in(sets / "set") == ["two"]
+    assert names_in(sets) == ["set"]
+
+
+def test_a_rename_that_fails_loses_nothing(sets, monkeypatch):
+    def fail_at_the_second(*names):
+        if (sets / ".set.old").exists():
+            raise PermissionError(*names)
+        replace(*names)
+
+    replace = os.replace
+    storage.replace_folder(sets / "set", writer("one"))
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "replace", fail_at_the_second)
+        with pytest.raises(PermissionError):
+            storage.replace_folder(sets / "set", writer("two"))
+    assert names_in(sets / ".set.old") == ["one"]
+    storage.replace_folder(sets / "set", writer("two"))
+    assert names_in(sets / "set") == ["two"]
+    assert names_in(sets) == ["set"]

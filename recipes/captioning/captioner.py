@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import os
-import shutil
 from pathlib import Path
 
 import keras
@@ -11,6 +9,7 @@ import keras
 from recipes.captioning.decoding import generate
 from recipes.captioning.features import ImageCaptionFeatureExtractor
 from recipes.captioning.vocabulary import Vocabulary
+from recipes.datasets.storage import replace_folder
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
 
@@ -72,18 +71,14 @@ class Captioner:
         folder = Path(folder)
         if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and holds no captioner: give another folder")
-        part, old = (folder.with_name(f".{folder.name}.{end}") for end in ("part", "old"))
-        for left_over in (part, old):
-            shutil.rmtree(left_over, ignore_errors=True)
-        part.mkdir(parents=True)
-        self.model.save(part / MODEL)
-        self.vocabulary.save(part / VOCABULARY)
-        self.extractor.save(part)
-        (part / CONFIG).write_text(json.dumps({"vocabulary_sha256": _digest(self.vocabulary)}))
-        if folder.exists():
-            os.replace(folder, old)
-        os.replace(part, folder)
-        shutil.rmtree(old, ignore_errors=True)
+
+        def write(part):
+            self.model.save(part / MODEL)
+            self.vocabulary.save(part / VOCABULARY)
+            self.extractor.save(part)
+            (part / CONFIG).write_text(json.dumps({"vocabulary_sha256": _digest(self.vocabulary)}))
+
+        replace_folder(folder, write)
 
     @classmethod
     def load(cls, folder, weights=None):

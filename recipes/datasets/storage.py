@@ -126,6 +126,39 @@ def download(url, path, sha256=None, size=None, timeout=30):
     return path
 
 
+def replace_folder(folder, write):
+    """Fill a folder whole or not at all; what was in it is replaced.
+
+    Args:
+        folder: the folder; its parents are made.
+        write: function of a `Path`, an empty folder beside the final one, which it fills. If it
+            raises, all stays as it was.
+
+    Returns:
+        The folder, as an absolute `Path`.
+
+    Raises:
+        OSError: a file is in the way, or the folder cannot be written.
+    """
+    folder = Path(folder).resolve()
+    # Fixed names: what a killed process left behind is cleared away by the next one.
+    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "old"))
+    if old.exists() and not folder.exists():
+        os.replace(old, folder)  # it was killed between the two renames below
+    for left_over in (partial, old):
+        shutil.rmtree(left_over, ignore_errors=True)
+    try:
+        partial.mkdir(parents=True)
+        write(partial)
+        if folder.is_dir():
+            os.replace(folder, old)  # rather than a slow rmtree, which might be killed half-way
+        os.replace(partial, folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+    return folder
+
+
 def unpack(archive, target, sha256=None):
     """Unpack a zip or tar (plain, gz, bz2, xz) file, unless `target` has something in it already.
 

@@ -1,9 +1,9 @@
 """Embedded data: pictures drawn from a seed, for recipes whose real data is not at hand."""
 
 import json
-import os
-import shutil
 from pathlib import Path
+
+from recipes.datasets.storage import replace_folder
 
 SETTINGS = "drawn.json"
 
@@ -32,17 +32,9 @@ def write_folder(folder, settings, write):
                 return folder
         elif any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and has no {SETTINGS}: give another folder")
-    # Fixed names, so that what a killed drawing has left is found and removed by the next one.
-    partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "old"))
-    for left_over in (partial, old):
-        if left_over.exists():
-            shutil.rmtree(left_over)
-    partial.mkdir(parents=True)
-    write(partial)
-    (partial / SETTINGS).write_text(text, encoding="utf-8")
-    if folder.exists():
-        os.replace(folder, old)  # rather than a slow rmtree, which might be killed half-way
-    os.replace(partial, folder)
-    if old.exists():
-        shutil.rmtree(old)
-    return folder
+
+    def write_all(partial):
+        write(partial)
+        (partial / SETTINGS).write_text(text, encoding="utf-8")
+
+    return replace_folder(folder, write_all)
