@@ -82,8 +82,9 @@ def test_encode_and_decode(vocabulary, tmp_path):
     assert vocabulary.decode(numbers) == ["a dog runs", "water", "a <unknown> runs"]
     long = " ".join(["dog"] * 200)
     assert vocabulary.decode(vocabulary.encode([long])) == [long]
-    vocabulary.save(tmp_path / "words.json")
-    assert Vocabulary.load(tmp_path / "words.json").words == vocabulary.words
+    for made in (vocabulary, Vocabulary(["köpek", "собака"])):
+        made.save(tmp_path / "words.json")
+        assert Vocabulary.load(tmp_path / "words.json").words == made.words
 
 
 @pytest.mark.parametrize(
@@ -94,12 +95,14 @@ def test_encode_and_decode(vocabulary, tmp_path):
         (lambda v, p: Vocabulary(["two words", "<end>"]), "words: not as `clean`"),
         (lambda v, p: Vocabulary.build(CAPTIONS, min_count=99), "captions: no word is there 99"),
         (lambda v, p: v.encode(["a", "?!"]), r"captions: no word in '\?!'"),
-        (lambda v, p: Vocabulary.load(p), "is not a vocabulary"),
+        (lambda v, p: Vocabulary.load(p), "bad.json is damaged, or another kind of file"),
+        (lambda v, p: Vocabulary.load(p.with_name("other.json")), "not a vocabulary: words: not"),
     ],
 )
 def test_bad_vocabularies(vocabulary, tmp_path, make, message):
     path = tmp_path / "bad.json"
     path.write_text('{"vocabulary": ["a"]}')
+    (tmp_path / "other.json").write_text('{"words": ["A"]}')
     with pytest.raises(ValueError, match=message):
         make(vocabulary, path)
 

@@ -1,7 +1,6 @@
 """All that is needed to caption a photo, in one folder."""
 
 import hashlib
-import json
 from pathlib import Path
 
 import keras
@@ -9,7 +8,7 @@ import keras
 from recipes.captioning.decoding import generate
 from recipes.captioning.features import ImageCaptionFeatureExtractor
 from recipes.captioning.vocabulary import Vocabulary
-from recipes.datasets.storage import replace_folder
+from recipes.datasets.storage import read_json, replace_folder, write_json
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
 
@@ -76,7 +75,7 @@ class Captioner:
             self.model.save(part / MODEL)
             self.vocabulary.save(part / VOCABULARY)
             self.extractor.save(part)
-            (part / CONFIG).write_text(json.dumps({"vocabulary_sha256": _digest(self.vocabulary)}))
+            write_json(part / CONFIG, {"vocabulary_sha256": _digest(self.vocabulary)})
 
         replace_folder(folder, write)
 
@@ -96,11 +95,8 @@ class Captioner:
         if not (folder / CONFIG).is_file():
             raise FileNotFoundError(f"there is no captioner in {folder}: no {CONFIG}")
         vocabulary = Vocabulary.load(folder / VOCABULARY)
-        try:
-            digest = json.loads((folder / CONFIG).read_text())["vocabulary_sha256"]
-        except (ValueError, KeyError) as error:
-            raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
-        if digest != _digest(vocabulary):
+        config = read_json(folder / CONFIG, ("vocabulary_sha256",))
+        if config["vocabulary_sha256"] != _digest(vocabulary):
             raise ValueError(f"{folder / VOCABULARY} is the vocabulary of another captioner")
         try:
             model = keras.models.load_model(folder / MODEL, compile=False)

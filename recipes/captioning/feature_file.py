@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.datasets.pictures import some
+from recipes.datasets.storage import read_json, write_json
 
 ARRAY, INDEX = "features.npy", "features.json"
 SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
@@ -266,28 +267,6 @@ def name(images, i):
 def without(images, bad):
     gone = {i for i, _ in bad}
     return [image for i, image in enumerate(images) if i not in gone]
-
-
-def read_json(path, keys):
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise FileNotFoundError(f"there is no {path}") from None
-    except ValueError:
-        value = None
-    if not (isinstance(value, dict) and set(keys) <= set(value)):
-        raise ValueError(f"{path} is damaged, or another kind of file: remove it and make it anew")
-    return value
-
-
-def write_json(path, value):
-    """Whole or not at all."""
-    part = path.with_name(f"{path.name}.new")
-    with open(part, "w", encoding="utf-8") as file:
-        json.dump(value, file)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
 
 
 def _check_settings(folder, found, wanted):

@@ -22,10 +22,8 @@ from recipes.captioning.feature_file import (
     describe,
     find,
     name,
-    read_json,
     refuse_bad,
     without,
-    write_json,
 )
 from recipes.datasets import pictures, scale, storage
 
@@ -183,7 +181,7 @@ class ImageCaptionFeatureExtractor:
             part = folder / f"part.{MODEL}"  # Keras wants this suffix
             self.backbone.save(part)
             os.replace(part, folder / MODEL)
-        write_json(folder / CONFIG, config)
+        storage.write_json(folder / CONFIG, config)
 
     @classmethod
     def load(cls, folder, output_path=None, weights=None):
@@ -199,7 +197,7 @@ class ImageCaptionFeatureExtractor:
             ValueError: damaged files, or weights that are not those of then.
         """
         path = Path(folder) / CONFIG
-        config = read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
+        config = storage.read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
         kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
         net, weights = config["backbone"], weights or config["weights"]
         if net is None or weights is None:

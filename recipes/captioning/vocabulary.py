@@ -1,13 +1,12 @@
 """Words and their numbers."""
 
-import json
-import os
 import re
 import unicodedata
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
+
+from recipes.datasets.storage import read_json, write_json
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brackets
@@ -120,10 +119,7 @@ class Vocabulary:
 
     def save(self, path):
         """Writes the words to a JSON file."""
-        path = Path(path)
-        part = path.with_name(path.name + ".part")
-        part.write_text(json.dumps({"words": self.words[len(SPECIAL) :]}, ensure_ascii=False))
-        os.replace(part, path)
+        write_json(path, {"words": self.words[len(SPECIAL) :]})
 
     @classmethod
     def load(cls, path):
@@ -133,7 +129,8 @@ class Vocabulary:
             FileNotFoundError: no such file.
             ValueError: not a vocabulary.
         """
+        words = read_json(path, ("words",))["words"]
         try:
-            return cls(json.loads(Path(path).read_text(encoding="utf-8"))["words"])
-        except (ValueError, KeyError, TypeError) as error:
+            return cls(words)
+        except (ValueError, TypeError) as error:
             raise ValueError(f"{path} is not a vocabulary: {error}") from error

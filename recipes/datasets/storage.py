@@ -8,6 +8,7 @@ import contextlib
 import gzip
 import hashlib
 import http.client
+import json
 import lzma
 import os
 import shutil
@@ -124,6 +125,39 @@ def download(url, path, sha256=None, size=None, timeout=30):
                 raise
             os.replace(part, path)
     return path
+
+
+def read_json(path, keys):
+    """The dict that a JSON file holds.
+
+    Args:
+        path: the file.
+        keys: what has to be in it.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: it is damaged, or lacks one of the keys.
+    """
+    try:
+        value = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no {path}") from None
+    except ValueError:
+        value = None
+    if not (isinstance(value, dict) and set(keys) <= set(value)):
+        raise ValueError(f"{path} is damaged, or another kind of file: remove it and make it anew")
+    return value
+
+
+def write_json(path, value):
+    """Write a JSON file, whole or not at all."""
+    path = Path(path)
+    part = path.with_name(f"{path.name}.new")
+    with open(part, "w", encoding="utf-8") as file:
+        json.dump(value, file)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(part, path)
 
 
 def replace_folder(folder, write):
