@@ -17,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 from tqdm import trange
 
+from recipes.datasets import scale
 from recipes.datasets.drawn import scenes
 from recipes.scenes_backbone import build_scenes_backbone
 from tools.common import ROOT
@@ -44,10 +45,6 @@ def vary(picture, tags):
     picture = tf.pad(picture, ((4, 4), (4, 4), (0, 0)), "SYMMETRIC")
     picture = tf.image.random_crop(picture, (SIZE, SIZE, 3))
     return scale(picture) + tf.random.uniform((), -0.1, 0.1), tags
-
-
-def scale(pictures):
-    return tf.cast(pictures, tf.float32) / 127.5 - 1
 
 
 def train(pictures, tags, epochs):
