@@ -182,10 +182,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack=fgsm, batch_size=250,
     right, count = np.zeros(len(epsilons)), 0
     for images, labels in dataset:
         made = attack(model, images, labels, epsilon=epsilons, **options)
-        labels = np.asarray(labels)
-        truth = labels.argmax(-1) if labels.ndim == 2 else labels
-        right += (predict(model, made)[0] == truth).sum(1)
-        count += len(truth)
+        right += (predict(model, made)[0] == _class_numbers(labels)).sum(1)
+        count += len(labels)
     if not count:
         raise ValueError("dataset: it is empty, not one batch came out of it")
     return right / count
@@ -207,9 +205,7 @@ def smallest_epsilon(model, images, labels=None, *, epsilons, attack=fgsm, **opt
     if labels is None:
         labels = predict(model, images)[0]
     made = attack(model, images, labels, epsilon=epsilons, **options)
-    labels = np.asarray(labels)
-    truth = labels.argmax(-1) if labels.ndim == 2 else labels
-    fooled = predict(model, made)[0] != truth
+    fooled = predict(model, made)[0] != _class_numbers(labels)
     return np.where(fooled.any(0), epsilons[fooled.argmax(0)], np.float32(np.inf))
 
 
@@ -458,9 +454,15 @@ def _prepare(model, images, labels, targeted, bounds):
             )
         if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
             raise ValueError("labels: two axes, but not one-hot: one 1 in each row, else zeros")
-        labels = labels.argmax(1)
+        labels = _class_numbers(labels)
     check_labels(labels, "labels", attack.classes, len(images))
     return attack, images, tf.constant(labels, tf.int64), (low, high)
+
+
+def _class_numbers(labels):
+    """Ints `(batch,)`, of those or of one-hot `(batch, classes)`."""
+    labels = np.asarray(labels)
+    return labels.argmax(1) if labels.ndim == 2 else labels
 
 
 def _check_bounds(bounds):
