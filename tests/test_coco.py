@@ -503,7 +503,7 @@ def test_it_gives_up_when_nothing_comes(root, server):
 def test_disk_that_is_full_stops_the_download(root, server, monkeypatch):
     write_set(root / "coco", 400, pictures=[])
 
-    def download(url, path):
+    def download(url, path, progress):
         raise OSError(28, f"cannot write {path}: No space left")
 
     monkeypatch.setattr(coco.storage, "download", download)

@@ -167,6 +167,18 @@ def test_download_shows_its_progress_and_clears_it(server, path, capsys):
     assert output.out == ""
 
 
+def test_download_without_progress_is_silent_even_when_it_waits(server, path, capsys):
+    thread = threading.Thread(
+        target=storage.download, args=(server.url, path), kwargs={"progress": False}
+    )
+    with storage.locked(path):
+        thread.start()
+        thread.join(0.2)
+    thread.join()
+    assert path.read_bytes() == BODY
+    assert capsys.readouterr() == ("", "")
+
+
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/set.bin", "set.bin"])
 def test_download_of_another_kind_of_address(path, url):
     with pytest.raises(ValueError, match="not an http or https address"):

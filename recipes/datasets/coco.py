@@ -1,9 +1,7 @@
 """COCO: everyday scenes with five captions each, and boxes of their objects (Lin et al. 2014)."""
 
-import contextlib
 import json
 import math
-import os
 import sys
 import time
 import zipfile
@@ -252,7 +250,8 @@ def _fetch(names, folder):
                 return
             time.sleep(wait)
             try:
-                storage.download(f"{URL}/{folder.name}/{quote(name)}", folder / name)
+                url = f"{URL}/{folder.name}/{quote(name)}"
+                storage.download(url, folder / name, progress=False)  # one bar for all, below
                 return
             except ConnectionError as error:
                 fault = error.__cause__ or error
@@ -261,12 +260,7 @@ def _fetch(names, folder):
     if not names:
         return
     pool = ThreadPoolExecutor(THREADS)
-    # One bar for all: `storage.download` would show one for each of thousands of photos.
-    with (
-        tqdm(desc=folder.name, total=len(names), file=sys.stderr, leave=False) as bar,
-        open(os.devnull, "w") as nowhere,
-        contextlib.redirect_stderr(nowhere),
-    ):
+    with tqdm(desc=folder.name, total=len(names), file=sys.stderr, leave=False) as bar:
         try:
             for _ in pool.map(get, names):
                 bar.update()

@@ -87,7 +87,7 @@ def check_choice(what, value, known):
         raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
 
 
-def download(url, path, sha256=None, size=None, timeout=30):
+def download(url, path, sha256=None, size=None, timeout=30, progress=True):
     """Fetch a file, unless it is there already. A broken download goes on where it stopped.
 
     The bytes gather in `<path>.part`; `path` appears when they are complete and right. If several
@@ -100,6 +100,7 @@ def download(url, path, sha256=None, size=None, timeout=30):
         sha256: hexadecimal hash of the file, if known.
         size: number of bytes of the file, if known.
         timeout: seconds of silence after which to give up.
+        progress: whether to show a bar, and to tell of another process that is waited for.
 
     Returns:
         `path` as a `Path`.
@@ -114,10 +115,10 @@ def download(url, path, sha256=None, size=None, timeout=30):
         raise ValueError(f"cannot download {url}: not an http or https address")
     if path.is_file():
         return path
-    with _writing(path), locked(path):
+    with _writing(path), locked(path, progress):
         if not path.is_file():  # another process may have fetched it while this one waited
             part = path.with_name(path.name + ".part")
-            _receive(url, path, part, size, timeout)
+            _receive(url, path, part, size, timeout, progress)
             try:
                 _check(part, url, sha256, size)
             except ValueError:
@@ -237,7 +238,7 @@ def unpack(archive, target, sha256=None):
     return target
 
 
-def _receive(url, path, part, size, timeout):
+def _receive(url, path, part, size, timeout, progress):
     """Append to `part` the bytes of `url` that it lacks."""
     tag_file = part.with_name(part.name + ".tag")  # tells which version `part` belongs to
     have = part.stat().st_size if part.is_file() and tag_file.is_file() else 0
@@ -250,7 +251,7 @@ def _receive(url, path, part, size, timeout):
         total = have + int(length) if length else size
         with tqdm(
             desc=path.name, initial=have, total=total, unit="B", unit_scale=True,
-            file=sys.stderr, leave=False,
+            file=sys.stderr, leave=False, disable=not progress,
         ) as bar:  # fmt: skip
             while True:
                 with _network(url, path):
@@ -356,7 +357,7 @@ def _writing(path):
 
 
 @contextlib.contextmanager
-def locked(path):
+def locked(path, tell=True):
     """Be the only process at work on `path`. The system lets go of the lock if we are killed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = path.with_name(f".{path.name}.lock")
@@ -365,7 +366,8 @@ def locked(path):
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                print(f"Another process is at work on {path}: waiting for it.", file=sys.stderr)
+                if tell:
+                    print(f"Another process is at work on {path}: waiting for it.", file=sys.stderr)
                 fcntl.flock(file, fcntl.LOCK_EX)
             except OSError:
                 pass  # some network folders know no locks: then go on without
