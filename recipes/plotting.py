@@ -65,8 +65,11 @@ def save_gif(paths, path, seconds=0.4):
 
 
 def show_gif(path, alt):
-    """Shows an animated GIF in a notebook; `alt` is the text for those who do not see it."""
-    if "IPython" in sys.modules:
+    """Shows an animated GIF in a notebook; `alt` is the text for those who do not see it.
+
+    Outside of a notebook it does nothing.
+    """
+    if _in_notebook():
         from IPython.display import HTML, display
 
         data = base64.b64encode(Path(path).read_bytes()).decode()
@@ -87,14 +90,11 @@ def display_picture(picture, handle=None):
 
     Outside of a notebook it does nothing.
     """
-    if "IPython" not in sys.modules:
+    if not _in_notebook():
         return None
-    from IPython import get_ipython
     from IPython.display import Image as Shown
     from IPython.display import display
 
-    if get_ipython() is None:
-        return None
     buffer = io.BytesIO()
     Image.fromarray(picture).save(buffer, "PNG", optimize=True)
     shown = Shown(buffer.getvalue())
@@ -102,6 +102,11 @@ def display_picture(picture, handle=None):
         return display(shown, display_id=True)
     handle.update(shown)
     return handle
+
+
+def _in_notebook():
+    # Whoever runs one has imported IPython; asked otherwise, it would be imported for nothing.
+    return "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None
 
 
 def show_pictures(images, titles=None, columns=8, suptitle=None, size=1.1):

@@ -60,8 +60,11 @@ def test_figures_of_a_notebook():
     plotting.show_counts([1, 2], ["a", "b"], "title")
 
 
-def test_outside_of_a_notebook_nothing_is_displayed():
+def test_outside_of_a_notebook_nothing_is_displayed(capsys):
+    pytest.importorskip("IPython")  # that it has been imported makes no notebook
     assert plotting.display_picture(np.zeros((2, 2, 3), np.uint8)) is None
+    plotting.show_gif("not-even-read.gif", "a film")
+    assert capsys.readouterr() == ("", "")
 
 
 def test_show_rows_takes_floats_and_bytes():
