@@ -13,6 +13,7 @@ softmax. Attacks are compiled when a model is first attacked, and kept as long a
 
 import re
 import weakref
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -24,6 +25,7 @@ from recipes.checks import check_images, check_labels
 from recipes.plotting import save_png
 
 BOUNDS = (-1.0, 1.0)
+PREDICTED = -1  # in the place of a label: what the model predicts
 TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
 
 
@@ -55,8 +57,9 @@ def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bou
     _check_norm(norm, ("inf", 1, 2))
     attack, images, labels, low_high = _prepare(model, images, labels, targeted, bounds)
     epsilons = _check_epsilon(epsilon)
-    sign = tf.constant(-1.0 if targeted else 1.0)
-    made = attack.fgsm(images, labels, np.ravel(epsilons), sign, *low_high, norm=norm).numpy()
+    labels = np.full(len(images), PREDICTED, np.int64) if labels is None else labels
+    sign = -1.0 if targeted else 1.0
+    made = attack.fgsm[norm](images, labels, np.ravel(epsilons), sign, *low_high).numpy()
     return made if epsilons.ndim else made[0]
 
 
@@ -98,15 +101,13 @@ def pgd(
         raise ValueError(f"steps {steps}, step_size {step_size}: both have to be above 0")
     attack, images, labels, low_high = _prepare(model, images, labels, targeted, bounds)
     epsilons = _check_epsilon(epsilon)
+    labels = tf.argmax(attack.logits(images), 1) if labels is None else labels
     sign = -1.0 if targeted else 1.0
     start = _random_start(tf.shape(images), (seed, 0), norm) if random_start else 0 * images
     made = []
     for radius in np.ravel(epsilons):
         size = 2.5 * radius / steps if step_size is None else step_size
-        numbers = [tf.constant(value, tf.float32) for value in (radius, size, sign)]
-        made.append(
-            attack.pgd(images, labels, start, *numbers, tf.constant(steps), *low_high, norm=norm)
-        )
+        made.append(attack.pgd[norm](images, labels, start, radius, size, sign, steps, *low_high))
     return np.stack(made) if epsilons.ndim else made[0].numpy()
 
 
@@ -251,10 +252,10 @@ class AdversarialTraining(keras.Model):
         start = _random_start(tf.shape(images), tf.cast(self.seeds.next(), tf.int64), "inf")
         # 1.25 is the step of Wong et al. for one gradient, 2.5 / steps that of Madry et al.
         size = self.epsilon * (1.25 if self.steps == 1 else 2.5 / self.steps)
-        made = self.attack.pgd(
-            images, tf.cast(wanted, tf.int64), start, tf.constant(self.epsilon),
-            tf.constant(size), tf.constant(1.0), self.steps, *self.bounds, norm="inf",
-        )  # fmt: skip
+        wanted = tf.cast(wanted, tf.int64)
+        made = self.attack.pgd["inf"](
+            images, wanted, start, self.epsilon, size, 1.0, self.steps, *self.bounds
+        )
         shares = tf.constant([2 * self.clean_share, 2 - 2 * self.clean_share])
         both = tf.concat([images, tf.stop_gradient(made)], 0), tf.concat([labels, labels], 0)
         return super().train_step((*both, tf.repeat(shares, tf.shape(images)[0])))
@@ -316,15 +317,23 @@ def save_pictures(folder, images, names, confidences, epsilon, bounds=BOUNDS):
 
 
 class _Attack:
-    """The compiled functions of one model; a weak reference, so that they do not keep it alive."""
+    """The compiled functions of one model, each traced once, for batches of any size.
 
-    def __init__(self, model):
+    They hold it by a weak reference, so that they do not keep it alive.
+    """
+
+    def __init__(self, model, shape):
         self.model, self.kind = weakref.ref(model), None
-        # No autograph: an error reaches the reader as it was raised.
-        compiled = {"autograph": False, "reduce_retracing": True}
-        self.logits = tf.function(self._logits, **compiled)
-        self.fgsm = tf.function(self._fgsm, **compiled)
-        self.pgd = tf.function(self._pgd, **compiled)
+        images, labels = tf.TensorSpec((None, *shape)), tf.TensorSpec((None,), tf.int64)
+        number, steps = tf.TensorSpec(()), tf.TensorSpec((), tf.int32)
+        epsilons, sign, low_high = tf.TensorSpec((None,)), number, (number, number)
+        self.logits = _compiled(self._logits, images)
+        self.fgsm = {
+            norm: _compiled(partial(self._fgsm, norm), images, labels, epsilons, sign, *low_high)
+            for norm in ("inf", 1, 2)
+        }
+        pgd = images, labels, images, number, number, sign, steps, *low_high
+        self.pgd = {norm: _compiled(partial(self._pgd, norm), *pgd) for norm in ("inf", 2)}
 
     def _logits(self, images):
         outputs = self.model()(images, training=False)
@@ -353,7 +362,7 @@ class _Attack:
         with tf.GradientTape() as tape:
             tape.watch(images)
             logits = self._logits(images)
-            labels = tf.argmax(logits, 1) if labels is None else labels
+            labels = tf.where(labels == PREDICTED, tf.argmax(logits, 1), labels)
             own = tf.one_hot(labels, tf.shape(logits)[1], True, False, dtype=tf.bool)
             # Cross-entropy is log(1 + exp(odds)). Its gradient, that of the odds times 1 - p,
             # is zero in float32 where p rounds to 1; that of the odds is not.
@@ -364,14 +373,12 @@ class _Attack:
             return tf.sign(gradient)
         return gradient / tf.maximum(_size(gradient, norm), TINY)
 
-    def _fgsm(self, images, labels, epsilons, sign, low, high, norm):
+    def _fgsm(self, norm, images, labels, epsilons, sign, low, high):
         step = sign * self._direction(images, labels, norm)
         steps = tf.reshape(epsilons, (-1, 1, 1, 1, 1)) * step
         return tf.clip_by_value(images + steps, low, high)
 
-    def _pgd(self, images, labels, start, epsilon, size, sign, steps, low, high, norm):
-        labels = tf.argmax(self._logits(images), 1) if labels is None else labels
-
+    def _pgd(self, norm, images, labels, start, epsilon, size, sign, steps, low, high):
         def step(made):
             gap = made + size * sign * self._direction(made, labels, norm) - images
             if norm == "inf":
@@ -384,7 +391,12 @@ class _Attack:
         return tf.while_loop(lambda _: True, step, (made,), maximum_iterations=steps)[0]
 
 
-_attacks = weakref.WeakKeyDictionary()
+def _compiled(function, *signature):
+    # No autograph: an error reaches the reader as it was raised.
+    return tf.function(function, input_signature=signature, autograph=False)
+
+
+_attacks = weakref.WeakKeyDictionary()  # model -> dict from the shape of a picture
 
 
 def _attack(model, images):
@@ -402,8 +414,10 @@ def _attack(model, images):
                 f"images: shape {tuple(images.shape)}, but the model takes (batch, {wanted}); "
                 "recipes.datasets.pictures.load reads files at any size"
             )
-    if model not in _attacks:
-        attack = _Attack(model)
+    shape = tuple(images.shape[1:]) if shape is None else shape
+    attacks = _attacks.setdefault(model, {})
+    if shape not in attacks:
+        attack = _Attack(model, shape)
         values = attack.logits(images[:1]).numpy()
         if attack.kind == "logits" and values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
             raise ValueError(
@@ -411,8 +425,8 @@ def _attack(model, images):
                 "end; end it in a softmax layer, or leave the logits as they are"
             )
         attack.classes = values.shape[1]
-        _attacks[model] = attack
-    return _attacks[model]
+        attacks[shape] = attack
+    return attacks[shape]
 
 
 def _input_shape(model):

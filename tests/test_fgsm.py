@@ -241,11 +241,44 @@ def test_an_attack_changes_no_weight_and_does_not_keep_the_model(images):
     assert gone() is None
 
 
-def test_another_size_of_batch_is_not_compiled_again(images):
-    model = small_net()
-    for count in (2, 3, 4, 5):
-        fgsm.fgsm(model, images[:count], LABELS[:count], epsilon=[0.1] * count)
-    assert fgsm._attacks[model].fgsm.experimental_get_tracing_count() <= 2
+@keras.saving.register_keras_serializable(package="tests")
+class Subclass(keras.Model):
+    """A model that says nothing of the size of its pictures."""
+
+    def __init__(self):
+        super().__init__()
+        self.pool, self.dense = layers.GlobalAveragePooling2D(), layers.Dense(CLASSES)
+
+    def call(self, x):
+        return self.dense(self.pool(x))
+
+
+def open_net():
+    return keras.Sequential([keras.Input((None, None, 3)), Subclass()])
+
+
+@pytest.mark.parametrize("make", [small_net, open_net, Subclass])
+def test_a_batch_of_another_size_is_not_compiled_again(images, make, caplog):
+    model = make()
+    model(images)  # makes its weights
+    for count in (1, 2, 3, 4, 5, 2):
+        part, labels = images[:count], LABELS[:count]
+        for norm in ("inf", 2):
+            options = {"norm": norm, "bounds": (-1, count), "epsilon": [0.1] * count}
+            for given in (labels, None):
+                fgsm.fgsm(model, part, given, **options, targeted=given is not None)
+                fgsm.pgd(model, part, given, **options, steps=count, step_size=0.1 / count)
+        fgsm.predict(model, part, batch_size=count)
+    [attack] = fgsm._attacks[model].values()
+    for function in (attack.logits, *attack.fgsm.values(), *attack.pgd.values()):
+        assert function.experimental_get_tracing_count() == (function is not attack.fgsm[1])
+    assert "retracing" not in caplog.text
+
+
+def test_a_model_of_any_size_is_attacked_at_several(images):
+    for model in (open_net(), Subclass()):
+        for part in (images, images[:, :4], images[:, :, :4]):
+            assert fgsm.fgsm(model, part, LABELS, epsilon=0.1).shape == part.shape
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])
