@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import in_bfloat16
 from recipes import losses
 from recipes.cyclegan import CycleGAN
 from recipes.datasets import Batches, random_jitter, scale
@@ -26,6 +27,8 @@ def ways(size=SIZE, base_filters=64):
     dataset = tf.data.Dataset.zip(*(batches.dataset for batches in domains))
     model = CycleGAN(size, base_filters)
     model.compile()
+    low = in_bfloat16(CycleGAN, size, base_filters)
+    low.compile()
     other = CycleGAN(size, base_filters)
     optimizers = [keras.optimizers.Adam(2e-4, 0.5) for _ in other.networks]
 
@@ -42,6 +45,7 @@ def ways(size=SIZE, base_filters=64):
             {
                 "classic": lambda: [step(x, y) for x, y in dataset],
                 "fit": lambda: model.fit(dataset, verbose=0),
+                "fit, bfloat16": lambda: low.fit(dataset, verbose=0),
                 "input pipeline alone": lambda: list(dataset),
             },
         )

@@ -41,7 +41,7 @@ from recipes.mode import start
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
-    "merge": {"model": {"width": 512, "embedding": 256}, "batch": 128, "rate": 2e-3, "epochs": 10},
+    "merge": {"model": {"width": 512, "embedding": 256}, "batch": 128, "rate": 2e-3, "epochs": 6},
     "attention": {
         "model": {"attention_units": 256, "dropout": 0.4}, "batch": 64, "rate": 1e-3, "epochs": 9,
     },
@@ -78,13 +78,15 @@ def main(kind, seed, epochs):
     build = MergeCaptioner if kind == "merge" else ImageCaptioner
     model = build(len(vocabulary), extractor.shape, seed=seed, **settings["model"])
     decay = keras.optimizers.schedules.CosineDecay(settings["rate"], epochs * parts["train"].steps)
-    model.compile(keras.optimizers.Adam(decay, clipnorm=5.0))
+    model.compile(keras.optimizers.Adam(decay, clipnorm=5.0, use_ema=True, ema_momentum=0.999))
     history = model.fit(
         parts["train"].dataset,
         validation_data=parts["dev"].dataset,
         epochs=epochs,
         callbacks=[
             progress(),
+            # Before EarlyStopping, which then measures and keeps the averaged weights.
+            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
             keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
         ],
         verbose=0,

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import in_bfloat16
 from recipes import losses
 from recipes.datasets import Batches, random_jitter, scale
 from recipes.pix2pix import Pix2Pix
@@ -25,6 +26,8 @@ def ways(size=SIZE, base_filters=64):
     )
     model = Pix2Pix(size, base_filters)
     model.compile()
+    low = in_bfloat16(Pix2Pix, size, base_filters)
+    low.compile()
     step = classic(Pix2Pix(size, base_filters))
     return {
         f"{STEPS} steps, {size}x{size}, batch 1": (
@@ -33,6 +36,7 @@ def ways(size=SIZE, base_filters=64):
             {
                 "classic": lambda: [step(x, y) for x, y in batches.dataset],
                 "fit": lambda: model.fit(batches.dataset, verbose=0),
+                "fit, bfloat16": lambda: low.fit(batches.dataset, verbose=0),
                 "input pipeline alone": lambda: list(batches.dataset),
             },
         )

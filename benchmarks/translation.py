@@ -1,7 +1,7 @@
 """Pix2Pix on Cityscapes and CycleGAN on Yosemite: the book's nets on the real photos, for a while.
 
     python -m benchmarks.translation pix2pix --steps 3000
-    python -m benchmarks.translation cyclegan --steps 700
+    RECIPES_PRECISION=bfloat16 python -m benchmarks.translation cyclegan --steps 1000
 
 Trains at 256x256, full width, batch 1, with the book's settings; then measures on the held-back
 pictures. The minutes are at the pace of the fastest 50 steps: what else the machine had to do
@@ -127,7 +127,12 @@ def main():
     results, pictures = run(arguments.steps, arguments.seed)
     folder = ROOT / "benchmarks" / "results" / "translation"
     folder.mkdir(parents=True, exist_ok=True)
-    results = {"keras": keras.__version__, "seed": arguments.seed, **results}
+    results = {
+        "keras": keras.__version__,
+        "precision": keras.config.dtype_policy().compute_dtype,
+        "seed": arguments.seed,
+        **results,
+    }
     (folder / f"{arguments.recipe}.json").write_text(json.dumps(results, indent=1) + "\n")
     sheet = plotting.mosaic(metrics.shrink(pictures, 160), columns=5, zoom=1)
     plotting.save_png(sheet, ROOT / "build" / "models" / f"{arguments.recipe}.png")
