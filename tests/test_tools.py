@@ -178,7 +178,19 @@ def test_render_twice_gives_the_same_bytes(tmp_path):
     assert [(o.name, o.text) for o in nb.cells[1].outputs] == [("stdout", "done\n")]
     assert nb.metadata.language_info == {"name": "python"}
     assert nb.metadata.kernelspec.name == "python3"
+    assert nb.metadata.rendered_code == common.code_digest(nb)
+    assert nb.cells[2].metadata == {"tags": ["thumbnail"], "alt": "one pixel"}
     assert os.listdir(path.parent) == ["a.ipynb"]
+
+
+def test_the_digest_of_a_notebook_changes_with_its_code_only(tmp_path):
+    nb = nbformat.read(write(tmp_path, "a", "1"), 4)
+    before = common.code_digest(nb)
+    nb.cells[0].source, nb.cells[1].outputs = "# Other prose", [new_output("stream", text="1")]
+    nb.cells.insert(0, new_code_cell("print('in Colab')", id="setup"))
+    assert common.code_digest(nb) == before
+    nb.cells[2].source = "2"
+    assert common.code_digest(nb) != before
 
 
 def test_render_leaves_alone_what_warns_or_fails(tmp_path, capsys):
