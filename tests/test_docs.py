@@ -20,6 +20,7 @@ import keras
 import nbformat
 import numpy as np
 import pytest
+import yaml
 from keras import layers
 from packaging.requirements import Requirement
 
@@ -143,6 +144,15 @@ def test_every_command_works(path, monkeypatch):
             check(words, monkeypatch)
         except (AssertionError, SystemExit, ImportError) as error:
             raise AssertionError(f"{shlex.join(words)}: {error}") from error
+
+
+def test_every_command_of_the_workflow_works(monkeypatch):
+    workflow = yaml.safe_load((ROOT / ".github/workflows/test.yml").read_text(encoding="utf-8"))
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+    lines = [line for step in steps for line in step.get("run", "").splitlines()]
+    assert "make test" in lines
+    for line in lines:
+        check(shlex.split(line), monkeypatch)
 
 
 def test_the_variables_in_the_readme_are_those_that_the_code_reads():

@@ -14,7 +14,8 @@ from string import Template
 
 from tools import common
 
-INPUTS = ("recipes/**/*", "tools/common.py", "tools/run.py", "tools/page.html", "requirements.txt")
+INPUTS = ("recipes/**/*", "data/weights/*", "requirements.txt")
+INPUTS += ("tools/common.py", "tools/run.py", "tools/page.html")
 
 
 def heading(nb):
