@@ -109,6 +109,8 @@ def check(words, monkeypatch):
     while re.fullmatch(r"[A-Z_]+=.*", words[0]):
         words = words[1:]
     program, *rest = words
+    for word in rest:
+        assert "<" in word or not word.endswith((".py", ".ipynb")) or (ROOT / word).is_file(), word
     if program == "make":
         if not shutil.which("make"):
             pytest.skip("make is not installed")
