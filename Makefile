@@ -1,6 +1,6 @@
 # Everything a reader or a contributor runs. Plain make, no GNU extension newer than 3.81.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke test-gpu render lab bench clean distclean
+.PHONY: help setup run test smoke test-gpu render colab lab bench clean distclean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -10,10 +10,14 @@ NB ?=
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } /^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo "  NB=01_dcgan  only that notebook (run, smoke, render)     FORCE=1  run tests again (test)"
-	@echo "  RECIPES_MODE=reduced|smoke|full  (run, lab)     RECIPES_DATA_DIR=folder of real data"
+	@echo "Settings, as in \`make run NB=01_dcgan RECIPES_MODE=smoke\`:"
+	@echo "  NB=01_dcgan            only that notebook (run, smoke, test-gpu, render)"
+	@echo "  RECIPES_MODE=full      the book's run on real data, or smoke (run, lab)"
+	@echo "  RECIPES_DATA_DIR=DIR   where the real data lie, data/ if not given (run, test, lab)"
+	@echo "  FORCE=1                also where nothing has changed (test)"
+	@echo "  PYTHON=python3.12      another Python than python3 (setup)"
 
-setup: $(READY) ## makes or updates .venv (PYTHON=python3.12 picks another Python)
+setup: $(READY) ## makes or updates .venv; the others do so first, where it is needed
 
 # .installing is there while pip works: a .venv that was left half made is made afresh.
 $(READY): requirements.txt pyproject.toml
@@ -29,25 +33,28 @@ $(READY): requirements.txt pyproject.toml
 	 || { cat build/setup.log; echo "setting up failed (this is build/setup.log)"; exit 1; }
 	@mv .venv/.installing $@ && touch $@
 
-run: $(READY) ## executes the notebooks, pages and gallery in build/index.html
+run: $(READY) ## executes the notebooks; pages and a gallery of them: build/index.html
 	@$(PY) -m tools.run $(NB)
 
-test: $(READY) ## lint, unit tests and every cell of every notebook, reduced mode
+test: $(READY) ## what a change has to pass: lint, unit tests, every cell of every notebook
 	@$(PY) -m tools.test $(if $(FORCE),--force)
 
 smoke: $(READY) ## every notebook at the book's sizes, two steps each
 	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks $(NB)
 
-test-gpu: $(READY) ## the same, on a GPU; fails where TensorFlow sees none
+test-gpu: $(READY) ## the same on a GPU; fails where TensorFlow sees none
 	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks --gpu $(NB)
 
 render: $(READY) ## executes the notebooks in place: fresh outputs to commit
 	@$(PY) -m tools.render $(NB)
 
+colab: $(READY) ## puts the repository that pyproject.toml names into badges and setup cells
+	@$(PY) -m tools.colab
+
 lab: $(READY) ## opens the notebooks in JupyterLab
 	@$(PY) -m jupyter lab notebooks
 
-bench: $(READY) ## the classic way against ours, results in build/
+bench: $(READY) ## speed against the classic way: build/bench.json
 	@mkdir -p build
 	@PYTHONHASHSEED=0 $(PY) -m benchmarks
 

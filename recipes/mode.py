@@ -9,12 +9,14 @@
 
 import os
 import platform
+import sys
 from pathlib import Path
 
 import keras
 import tensorflow as tf
 
 MODES = ("reduced", "smoke", "full")
+DRIVE = Path("/content/drive")  # where Colab puts it
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
@@ -32,12 +34,27 @@ def choose(*, reduced, smoke, full):
     return {"reduced": reduced, "smoke": smoke, "full": full}[current()]
 
 
-def output_dir(name):
+def output_dir(name, drive=False):
     """The folder that recipe `name` writes to, made if it is not there: a `pathlib.Path`.
 
     Each mode has its own, so that a reduced run never resumes a full one.
+
+    Args:
+        name: of the recipe.
+        drive: puts it into your Google Drive, under `vision-recipes`, so that it outlives a Colab
+            session; Colab asks for permission.
+
+    Raises:
+        ValueError: `drive` outside Colab.
     """
     folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
+    if drive:
+        if "google.colab" not in sys.modules:
+            raise ValueError("drive=True works in Colab only; elsewhere, set RECIPES_OUTPUT_DIR")
+        from google.colab import drive as google_drive
+
+        google_drive.mount(str(DRIVE))
+        folder = DRIVE / "MyDrive/vision-recipes"
     folder = folder / current() / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder

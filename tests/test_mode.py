@@ -1,4 +1,6 @@
 import random
+import sys
+import types
 
 import keras
 import pytest
@@ -54,3 +56,20 @@ def test_every_mode_has_its_own_output_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("RECIPES_MODE", "full")
     assert reduced.is_dir()
     assert mode.output_dir("x") != reduced
+
+
+def test_a_drive_is_mounted_in_colab_only_and_only_if_asked(monkeypatch, tmp_path):
+    mounted = []
+    drive = types.SimpleNamespace(mount=mounted.append)
+    monkeypatch.setattr(mode, "DRIVE", tmp_path / "drive")
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path / "here"))
+    monkeypatch.delitem(sys.modules, "google.colab", raising=False)
+    with pytest.raises(ValueError, match="Colab only; elsewhere, set RECIPES_OUTPUT_DIR"):
+        mode.output_dir("x", drive=True)
+    colab = types.ModuleType("google.colab")
+    colab.drive = drive
+    monkeypatch.setitem(sys.modules, "google.colab", colab)
+    assert mode.output_dir("x") == tmp_path / "here/reduced/x"
+    assert mounted == []
+    assert mode.output_dir("x", drive=True) == tmp_path / "drive/MyDrive/vision-recipes/reduced/x"
+    assert mounted == [str(tmp_path / "drive")]

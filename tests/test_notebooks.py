@@ -1,26 +1,22 @@
 """What a reader may expect of every notebook, checked without executing it."""
 
-import json
 import re
-from pathlib import Path
 
+import nbformat
 import pytest
 
-ROOT = Path(__file__).parents[1]
-NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+from tools import common
+
+NOTEBOOKS = common.find_notebooks(common.ROOT)
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)
-def cells(request):
-    return json.loads(request.param.read_text())["cells"]
+def nb(request):
+    return nbformat.read(request.param, as_version=4)
 
 
-def source(cell):
-    return "".join(cell["source"])
-
-
-def code(cells):
-    return [cell for cell in cells if cell["cell_type"] == "code"]
+def code(nb):
+    return [cell for cell in nb.cells if cell.cell_type == "code"]
 
 
 def test_all_notebooks_are_there():
@@ -35,47 +31,69 @@ def test_all_notebooks_are_there():
     ]
 
 
-def test_it_has_the_parts_of_every_recipe(cells):
-    text = "\n".join(source(cell) for cell in cells if cell["cell_type"] == "markdown")
+def test_it_has_the_parts_of_every_recipe(nb):
+    text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     for part in (
         "# ", "Parameters", "Look at the data", "The model", "Training", "How to read the curves",
         "Results in numbers", "Your own pictures", "Save and load", "When it goes wrong",
         "Exercises", "References",
     ):  # fmt: skip
         assert re.search(rf"^#+ .*{part}|^{part}", text, re.MULTILINE), part
-    assert 20 <= len(cells) <= 35
-    assert "(attachment:result.png)" in source(cells[0])
-    assert "colab" in source(cells[0])
+    assert 20 <= len(nb.cells) <= 35
+    assert "(attachment:result.png)" in nb.cells[0].source
+    assert "colab" in nb.cells[0].source
 
 
-def test_cells_can_be_read_without_scrolling(cells):
-    for cell in code(cells):
-        assert source(cell).count("\n") < 25, source(cell)
-        assert "def " not in source(cell), "functions belong in the package"
+def test_cells_can_be_read_without_scrolling(nb):
+    for cell in code(nb):
+        assert cell.source.count("\n") < 25, cell.source
+        assert "def " not in cell.source, "functions belong in the package"
 
 
-def test_nothing_in_it_can_fail_unseen(cells):
+def test_outputs_can_be_read_without_scrolling(nb):
+    for cell in code(nb):
+        lines = "".join(output.get("text", "") for output in cell.outputs).splitlines()
+        assert len(lines) <= 25, f"{cell.id}: {len(lines)} lines"
+        assert all(len(line) <= 110 for line in lines), f"{cell.id}: a line is too long"
+
+
+def test_nothing_in_it_can_fail_unseen(nb):
     """nbval passes a cell whose magic fails, so none is used, and an assertion closes."""
-    for cell in code(cells):
-        assert not re.search(r"^\s*[%!]", source(cell), re.MULTILINE)
-    last = code(cells)[-1]
-    assert last is cells[-1]
-    assert "assert" in source(last)
-    assert last["metadata"]["tags"] == ["headline"]
+    for cell in code(nb):
+        assert not re.search(r"^\s*[%!]", cell.source, re.MULTILINE)
+    last = code(nb)[-1]
+    assert last is nb.cells[-1]
+    assert "assert" in last.source
+    assert last.metadata.tags == ["headline"]
 
 
-def test_seed_and_mode_stand_where_the_tools_look_for_them(cells):
-    lines = "\n".join(source(cell) for cell in code(cells)).splitlines()
+def test_seed_and_mode_stand_where_the_tools_look_for_them(nb):
+    lines = "\n".join(cell.source for cell in code(nb)).splitlines()
     assert lines.count("SEED = 0") == 1
     imports = [
         line for line in lines if re.match(r"(from|import) (recipes|keras|tensorflow)", line)
     ]
     assert imports[0].startswith("from recipes"), "recipes sets how TensorFlow starts"
+    assert code(nb)[0].id == "setup", "the one that acts in Colab only"
 
 
-def test_the_committed_outputs_are_those_of_one_whole_run(cells):
-    counts = [cell["execution_count"] for cell in code(cells)]
+def test_the_committed_outputs_are_those_of_one_whole_run(nb):
+    """`make render` leaves them so, and writes down which code it ran; it took its last assert."""
+    counts = [cell.execution_count for cell in code(nb)]
     assert counts == list(range(1, len(counts) + 1))
-    streams = [o for cell in code(cells) for o in cell["outputs"]]
-    assert not [o for o in streams if o.get("name") == "stderr" or o["output_type"] == "error"]
-    assert len(cells[0]["attachments"]["result.png"]["image/png"]) > 5000
+    outputs = [output for cell in code(nb) for output in cell.outputs]
+    assert not [o for o in outputs if o.get("name") == "stderr" or o.output_type == "error"]
+    assert common.headline(nb)
+    assert nb.cells[0].attachments["result.png"]["image/png"] == common.thumbnail(nb)
+    assert nb.metadata.get("rendered_code") == common.code_digest(nb), "make render"
+
+
+def test_every_figure_has_a_text_for_those_who_do_not_see_it(nb):
+    """`alt` in the metadata of the cell that shows it."""
+    for cell in code(nb):
+        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+            assert len(cell.metadata.get("alt", "")) > 20, f"no metadata.alt: {cell.id}"
+        for html in (o.data["text/html"] for o in cell.outputs if "text/html" in o.get("data", {})):
+            for picture in re.findall(r"<img\b[^>]*", html):
+                assert re.search(r'\balt="[^"]{10}', picture), f"no alt: {cell.id}"
+    assert re.search(r"!\[[^]]{20,}\]\(attachment:result\.png\)", nb.cells[0].source)

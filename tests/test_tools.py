@@ -36,11 +36,13 @@ def write(root, name, *code, tags=("thumbnail", "headline"), attachments=None):
     """A toy notebook: title cell, the given cells, the picture and the headline number."""
     cells = [
         new_markdown_cell(
-            f"# The *{name}*\n\n![result](attachment:result.png) {BADGE}\n\n{TEXT}",
+            f"# The *{name}*\n\n![a dot](attachment:result.png) {BADGE}\n\n{TEXT}",
             attachments=attachments or {"result.png": {"image/png": DOT}},
         ),
         *[new_code_cell(source) for source in code],
-        new_code_cell(SHOW, metadata={"tags": [tag for tag in tags if tag == "thumbnail"]}),
+        new_code_cell(
+            SHOW, metadata={"tags": [tag for tag in tags if tag == "thumbnail"], "alt": "one pixel"}
+        ),
         new_code_cell(
             "print('a line')\nprint('distance 12.3')",
             metadata={"tags": [tag for tag in tags if tag == "headline"]},
@@ -97,8 +99,10 @@ def test_run_writes_pages_that_need_no_network(tmp_path, capsys):
     for text in (page, index):
         assert not re.search(r"<(script|link|iframe)\b|@import|url\(", text)
         assert not re.search(r'<img[^>]*src="(https?:)?//', text)
-    assert "<h2>The good</h2><p>A toy of one line.</p><strong>distance 12.3</strong>" in index
-    assert '<img class="picture" src="gallery/good.png" alt="The good">' in index
+    assert '<h2><a href="pages/good.html">The good</a></h2><p>A toy of one line.</p>' in index
+    assert "<strong>distance 12.3</strong>" in index
+    assert '<img class="picture" src="gallery/good.png" alt="a dot">' in index
+    assert '<img alt="one pixel" src="data:image/png' in re.sub(r"\s+", " ", page)
     assert (tmp_path / "build/gallery/good.png").read_bytes().startswith(b"\x89PNG")
 
 
@@ -174,7 +178,19 @@ def test_render_twice_gives_the_same_bytes(tmp_path):
     assert [(o.name, o.text) for o in nb.cells[1].outputs] == [("stdout", "done\n")]
     assert nb.metadata.language_info == {"name": "python"}
     assert nb.metadata.kernelspec.name == "python3"
+    assert nb.metadata.rendered_code == common.code_digest(nb)
+    assert nb.cells[2].metadata == {"tags": ["thumbnail"], "alt": "one pixel"}
     assert os.listdir(path.parent) == ["a.ipynb"]
+
+
+def test_the_digest_of_a_notebook_changes_with_its_code_only(tmp_path):
+    nb = nbformat.read(write(tmp_path, "a", "1"), 4)
+    before = common.code_digest(nb)
+    nb.cells[0].source, nb.cells[1].outputs = "# Other prose", [new_output("stream", text="1")]
+    nb.cells.insert(0, new_code_cell("print('in Colab')", id="setup"))
+    assert common.code_digest(nb) == before
+    nb.cells[2].source = "2"
+    assert common.code_digest(nb) != before
 
 
 def test_render_leaves_alone_what_warns_or_fails(tmp_path, capsys):

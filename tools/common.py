@@ -64,6 +64,12 @@ def digest(root, patterns, env, *more):
     return total.hexdigest()
 
 
+def code_digest(nb):
+    """SHA-256 of what a notebook runs: its code cells, without the one that acts in Colab only."""
+    cells = [cell for cell in nb.cells if cell.cell_type == "code" and cell.id != "setup"]
+    return hashlib.sha256(json.dumps([cell.source for cell in cells]).encode()).hexdigest()
+
+
 def read_json(path):
     """The stored object, or {} where there is none that can be read."""
     try:

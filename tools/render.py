@@ -2,7 +2,8 @@
 
 python -m tools.render [NAME ...]   Reduced mode, from empty output folders. What differs from run
 to run or machine to machine goes: progress bars, timings, versions of the kernel. A notebook that
-fails, warns or shows where it ran is left as it was.
+fails, warns or shows where it ran is left as it was. The metadata say which code was run
+(`rendered_code`), so that a test sees a cell that was changed afterwards.
 """
 
 import base64
@@ -40,6 +41,7 @@ def normalise(nb):
     """Leaves no trace of when and with which minor version the notebook was run."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
     nb.metadata.update(kernelspec=kernel, language_info={"name": "python"})
+    nb.metadata["rendered_code"] = common.code_digest(nb)
     for cell in nb.cells:
         for key in ("execution", "ExecuteTime"):
             cell.metadata.pop(key, None)

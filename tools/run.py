@@ -14,23 +14,44 @@ from string import Template
 
 from tools import common
 
-INPUTS = ("recipes/**/*", "tools/common.py", "tools/run.py", "tools/page.html", "requirements.txt")
+INPUTS = ("recipes/**/*", "data/weights/*", "requirements.txt")
+INPUTS += ("tools/common.py", "tools/run.py", "tools/page.html")
 
 
 def heading(nb):
-    """Title and description: the first heading and the first paragraph after it, as plain text."""
+    """Title, description and what the picture shows: the first heading, the first paragraph after
+    it and the alternative text of `result.png`, as plain text."""
     text = "\n\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
+    shown = re.search(r"!\[([^]]*)\]\(attachment:result\.png\)", text)
     title = re.search(r"^#+ +(.+)$", text, re.MULTILINE)
     if not title:
-        return "Untitled", ""
+        return "Untitled", "", ""
     text = re.sub(r"\[?!\[[^]]*\]\([^)]*\)(\]\([^)]*\))?", "", text[title.end() :])  # pictures
     text = re.sub(r"\[([^]]+)\]\([^)]*\)", r"\1", text)  # links
     paragraph = next((p for p in re.split(r"\n\s*\n", text) if p.strip()), "")
-    return [re.sub(r"[*`]", "", " ".join(part.split())) for part in (title[1], paragraph)]
+    parts = title[1], paragraph, shown[1] if shown else ""
+    return [re.sub(r"[*`]", "", " ".join(part.split())) for part in parts]
+
+
+def contents(body):
+    """The body with an id at each heading below the title, and a list of links to them."""
+    links = []
+
+    def anchored(heading):
+        level, text = heading.groups()
+        links.append(f'<li class="level-{level}"><a href="#part-{len(links) + 1}">{text}</a></li>')
+        return f'<h{level} id="part-{len(links)}">{text}</h{level}>'
+
+    title, end, rest = body.partition("</h1>")
+    rest = re.sub(r"<h([12])>(.*?)</h\1>", anchored, rest, flags=re.DOTALL)
+    return title + end + rest, f"<ul>{''.join(links)}</ul>"
 
 
 def page(nb, title):
-    """One HTML page that fetches nothing: no script, no CDN, a badge becomes its text."""
+    """One HTML page that fetches nothing: no script, no CDN, a badge becomes its text.
+
+    A figure's alternative text is what its cell's metadata has under `alt`.
+    """
     from nbconvert import HTMLExporter
     from pygments.formatters import HtmlFormatter
 
@@ -53,7 +74,8 @@ def page(nb, title):
         for name, style in (("light", "default"), ("dark", "github-dark"))
     }
     template = Template((common.ROOT / "tools/page.html").read_text())
-    return template.substitute(title=html.escape(title), body=body, **styles)
+    body, links = contents(body)
+    return template.substitute(title=html.escape(title), body=body, contents=links, **styles)
 
 
 def duration(seconds):
@@ -66,27 +88,49 @@ def gallery(results, mode):
     cards = []
     for name, result in results.items():
         text = {key: html.escape(str(value)) for key, value in result.items()}
-        number = f"<strong>{text['headline']}</strong>" if result["ok"] else ""
+        number = f"<strong>{text['headline']}</strong>"
+        picture = f'<img class="picture" src="gallery/{name}.png" alt="{text["shown"]}">'
         if not result["ok"]:
             number = f'<strong class="failed">FAILED {text["error"]}</strong>'
-        picture = '<div class="picture"></div>'
-        if result["ok"]:
-            picture = f'<img class="picture" src="gallery/{name}.png" alt="{text["title"]}">'
+            picture = '<div class="picture"></div>'
         cards.append(
-            f'<a class="card" href="pages/{name}.html">{picture}<div class="text">'
-            f"<h2>{text['title']}</h2><p>{text['description']}</p>{number}"
-            f'<span class="time">{duration(result["seconds"])}</span></div></a>'
+            f'<article class="card">{picture}<div class="text">'
+            f'<h2><a href="pages/{name}.html">{text["title"]}</a></h2>'
+            f"<p>{text['description']}</p>{number}"
+            f'<span class="time">{duration(result["seconds"])}</span></div></article>'
         )
     used = " · ".join(f"{title} {version}" for title, version in common.versions().items())
     template = Template((common.ROOT / "tools/gallery.html").read_text())
     return template.substitute(cards="\n".join(cards), mode=html.escape(mode), versions=used)
 
 
+def publish(nb, name, build, seconds, error=""):
+    """Writes the page and the picture of a notebook that was run; what its card says."""
+    picture, number = "" if error else common.thumbnail(nb), "" if error else common.headline(nb)
+    title, description, shown = heading(nb)
+    common.set_result(nb, picture)
+    common.tidy(nb, keep_stderr=bool(error))
+    for folder in ("gallery", "pages"):
+        (build / folder).mkdir(parents=True, exist_ok=True)
+    if picture:
+        (build / f"gallery/{name}.png").write_bytes(base64.b64decode(picture))
+    (build / f"pages/{name}.html").write_text(page(nb, title), encoding="utf-8")
+    return {
+        "title": title,
+        "description": description,
+        "shown": shown,
+        "headline": number,
+        "seconds": round(seconds, 1),
+        "error": error,
+        "ok": not error,
+    }
+
+
 def run_one(path, build, env):
     """Executes one notebook, writes its page and its picture; the result without its key."""
     import nbformat
 
-    picture, number, start = "", "", time.monotonic()
+    start = time.monotonic()
     nb = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell(f"# {path.stem}")])
     try:
         nb = nbformat.read(path, as_version=4)
@@ -95,24 +139,10 @@ def run_one(path, build, env):
         timeout = None if env["RECIPES_MODE"] == "full" else 1800
         error = common.execute(nb, path.parent, env, timeout)
         if not error:
-            picture, number = common.thumbnail(nb), common.headline(nb)
+            return publish(nb, path.stem, build, time.monotonic() - start)
     except ValueError as problem:
         error = str(problem)
-    seconds = time.monotonic() - start
-    title, description = heading(nb)
-    common.set_result(nb, picture)
-    common.tidy(nb, keep_stderr=bool(error))
-    if picture:
-        (build / f"gallery/{path.stem}.png").write_bytes(base64.b64decode(picture))
-    (build / f"pages/{path.stem}.html").write_text(page(nb, title), encoding="utf-8")
-    return {
-        "title": title,
-        "description": description,
-        "headline": number,
-        "seconds": round(seconds, 1),
-        "error": error,
-        "ok": not error,
-    }
+    return publish(nb, path.stem, build, time.monotonic() - start, error)
 
 
 def main(names=(), root=common.ROOT):
@@ -134,8 +164,7 @@ def main(names=(), root=common.ROOT):
         fresh = result.get("ok") and result["key"] == key and all(f.exists() for f in files)
         if path.stem in wanted and not fresh:
             todo[path.stem] = path, key
-    for folder in ("gallery", "pages", "outputs"):
-        (build / folder).mkdir(parents=True, exist_ok=True)
+    (build / "outputs").mkdir(parents=True, exist_ok=True)
     for name in wanted if todo else ():
         print(f"{name:<28}", end="", flush=True)
         if name in todo:

@@ -14,7 +14,8 @@ from xml.etree import ElementTree
 from tools import common
 
 INPUTS = [f"{name}/**/*" for name in ("recipes", "tests", "tools", "benchmarks", "notebooks")]
-INPUTS += ["data/README.md", "*.md", "Makefile", "pyproject.toml", "requirements.txt", ".ci/*"]
+INPUTS += ["*.md", "data/README.md", "data/weights/*", "docs/**/*", ".ci/*", ".github/**/*"]
+INPUTS += ["Makefile", "pyproject.toml", "requirements.txt"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-x"]
 GPU = "import sys, tensorflow as tf; sys.exit(not tf.config.list_physical_devices('GPU'))"
 
