@@ -71,12 +71,11 @@ def pix2pix(steps, seed):
 def cyclegan(steps, seed):
     names = ("trainA", "trainB", "testA", "testB")
     summer, winter, test_summer, test_winter = (yosemite.load(name) for name in names)
-    steps = EVERY
     domains = [
         Batches(
             pictures,
             batch_size=1,
-            steps=steps,
+            steps=EVERY,
             seed=seed + i,
             transform=lambda x, seed: random_jitter(scale(x), seed),
         )

@@ -2,6 +2,7 @@
 
 import base64
 import html
+import importlib.util
 import io
 import os
 import sys
@@ -95,13 +96,41 @@ def display_picture(picture, handle=None):
     from IPython.display import Image as Shown
     from IPython.display import display
 
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
-    shown = Shown(buffer.getvalue())
+    shown = Shown(_png(picture))
     if handle is None:
         return display(shown, display_id=True)
     handle.update(shown)
     return handle
+
+
+def show_slider(pictures, labels, name):
+    """A slider to look through pictures, in a notebook that is open and has ipywidgets.
+
+    It comes beside a figure that shows the same at rest: elsewhere, on pages and in tests, there is
+    no slider.
+
+    Args:
+        pictures: list of uint8 `(height, width, 3)`; those beyond the labels are left out.
+        labels: what the slider stands at, one string a picture.
+        name: what it changes.
+    """
+    if not _in_notebook() or importlib.util.find_spec("ipywidgets") is None:
+        return
+    import ipywidgets
+    from IPython.display import display
+
+    files = [_png(picture) for picture, _ in zip(pictures, labels, strict=False)]
+    image = ipywidgets.Image(value=files[0], format="png")
+    stops = [(label, i) for i, label in enumerate(labels)]
+    slider = ipywidgets.SelectionSlider(options=stops, description=name)
+    slider.observe(lambda change: setattr(image, "value", files[change["new"]]), "value")
+    display(ipywidgets.VBox([slider, image]))
+
+
+def _png(picture):
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
 
 
 def _in_notebook():

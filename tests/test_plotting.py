@@ -1,3 +1,5 @@
+import io
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -109,3 +111,26 @@ def test_attention_of_captions_of_any_length(tmp_path, count):
     plotting.save_attention_gif(tmp_path / "new" / "a.gif", image, words, attention, (2, 2))
     with Image.open(tmp_path / "new" / "a.gif") as found:
         assert (found.size, getattr(found, "n_frames", 1)) == ((60, 66), count)
+
+
+def test_a_slider_shows_the_picture_that_it_stands_at(monkeypatch):
+    widgets = pytest.importorskip("ipywidgets")
+    import IPython.display
+
+    shown = []
+    monkeypatch.setattr(plotting, "_in_notebook", lambda: True)
+    monkeypatch.setattr(IPython.display, "display", shown.append)
+    pictures = [np.full((2, 3, 3), value, np.uint8) for value in (0, 100, 200)]
+    plotting.show_slider(pictures, ["a", "dog", "a"], "word")  # a caption may repeat a word
+    slider, image = shown[0].children
+    assert isinstance(slider, widgets.SelectionSlider)
+    for i in (2, 0, 1):
+        slider.index = i
+        with Image.open(io.BytesIO(image.value)) as picture:
+            assert picture.getpixel((0, 0)) == (100 * i,) * 3
+
+
+def test_without_ipywidgets_there_is_no_slider(monkeypatch):
+    monkeypatch.setattr(plotting, "_in_notebook", lambda: True)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    plotting.show_slider([np.zeros((2, 2, 3), np.uint8)], ["a"], "word")
