@@ -1,6 +1,6 @@
 # Everything a reader or a contributor runs. Plain make, no GNU extension newer than 3.81.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke test-gpu render lab bench clean distclean
+.PHONY: help setup run test soak smoke test-gpu render lab bench clean distclean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -34,6 +34,9 @@ run: $(READY) ## executes the notebooks, pages and gallery in build/index.html
 
 test: $(READY) ## lint, unit tests and every cell of every notebook, reduced mode
 	@$(PY) -m tools.test $(if $(FORCE),--force)
+
+soak: $(READY) ## kills trainings, downloads and more again and again; takes long
+	@$(PY) -m tools.soak
 
 smoke: $(READY) ## every notebook at the book's sizes, two steps each
 	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks $(NB)
