@@ -5,11 +5,15 @@ import os
 import shutil
 from pathlib import Path
 
+from recipes.datasets.storage import locked
+
 SETTINGS = "drawn.json"
 
 
 def write_folder(folder, settings, write):
     """Fills a folder whole or not at all, and only when its settings are not the wanted ones.
+
+    Of several processes that want the same folder, one draws and the others wait.
 
     Args:
         folder: the folder. It is replaced only if it is empty or was written by this function.
@@ -24,25 +28,33 @@ def write_folder(folder, settings, write):
     """
     folder = Path(folder).resolve()
     text = json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    if folder.exists():
-        if not folder.is_dir():
-            raise ValueError(f"{folder} is a file, but a folder is to be written")
-        if (folder / SETTINGS).is_file():
-            if (folder / SETTINGS).read_text(encoding="utf-8") == text:
-                return folder
-        elif any(folder.iterdir()):
-            raise ValueError(f"{folder} is not empty and has no {SETTINGS}: give another folder")
     # Fixed names, so that what a killed drawing has left is found and removed by the next one.
     partial, old = (folder.with_name(f".{folder.name}.{end}") for end in ("partial", "old"))
-    for left_over in (partial, old):
-        if left_over.exists():
-            shutil.rmtree(left_over)
-    partial.mkdir(parents=True)
-    write(partial)
-    (partial / SETTINGS).write_text(text, encoding="utf-8")
-    if folder.exists():
-        os.replace(folder, old)  # rather than a slow rmtree, which might be killed half-way
-    os.replace(partial, folder)
-    if old.exists():
-        shutil.rmtree(old)
+    if _is_drawn(folder, text) and not old.exists():
+        return folder
+    with locked(folder):
+        for left_over in (partial, old):
+            if left_over.exists():
+                shutil.rmtree(left_over)
+        if not _is_drawn(folder, text):  # by another process, while this one waited
+            partial.mkdir()
+            write(partial)
+            (partial / SETTINGS).write_text(text, encoding="utf-8")
+            if folder.exists():
+                os.replace(folder, old)  # rather than a slow rmtree, which might be killed half-way
+            os.replace(partial, folder)
+            if old.exists():
+                shutil.rmtree(old)
     return folder
+
+
+def _is_drawn(folder, text):
+    if not folder.exists():
+        return False
+    if not folder.is_dir():
+        raise ValueError(f"{folder} is a file, but a folder is to be written")
+    if (folder / SETTINGS).is_file():
+        return (folder / SETTINGS).read_text(encoding="utf-8") == text
+    if any(folder.iterdir()):
+        raise ValueError(f"{folder} is not empty and has no {SETTINGS}: give another folder")
+    return False
