@@ -16,6 +16,7 @@ import tensorflow as tf
 
 MODES = ("reduced", "smoke", "full")
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
+DRIVE = Path("/content/drive")  # where Colab mounts Google Drive
 
 
 def current():
@@ -36,10 +37,26 @@ def output_dir(name):
     """The folder that recipe `name` writes to, made if it is not there: a `pathlib.Path`.
 
     Each mode has its own, so that a reduced run never resumes a full one.
+
+    Raises:
+        OSError: the folder cannot be made, or lies in a Google Drive that is not mounted.
     """
     folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
     folder = folder / current() / name
-    folder.mkdir(parents=True, exist_ok=True)
+    # A folder made in its place would be gone with the session, and keep Drive from being mounted.
+    if DRIVE in folder.parents and not (DRIVE / "MyDrive").is_dir():
+        raise FileNotFoundError(
+            f"RECIPES_OUTPUT_DIR: {folder} is in Google Drive, which is not mounted. Run first: "
+            f"from google.colab import drive; drive.mount({str(DRIVE)!r})"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot make {folder}: {error.strerror}. Set RECIPES_OUTPUT_DIR to a folder that can "
+            "be written",
+        ) from error
     return folder
 
 

@@ -54,3 +54,21 @@ def test_every_mode_has_its_own_output_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("RECIPES_MODE", "full")
     assert reduced.is_dir()
     assert mode.output_dir("x") != reduced
+
+
+def test_a_drive_that_is_not_mounted_is_an_error_and_no_folder_is_made(monkeypatch, tmp_path):
+    drive = tmp_path / "drive"
+    monkeypatch.setattr(mode, "DRIVE", drive)
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(drive / "MyDrive" / "recipes"))
+    with pytest.raises(FileNotFoundError, match=r"not mounted.*drive\.mount\("):
+        mode.output_dir("x")
+    assert not drive.exists()
+    (drive / "MyDrive").mkdir(parents=True)
+    assert mode.output_dir("x").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_names_the_variable(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"cannot make .*file.*: Not a dir.*Set RECIPES_OUTPUT_DIR"):
+        mode.output_dir("x")
