@@ -1,6 +1,6 @@
 # Everything a reader or a contributor runs. Plain make, no GNU extension newer than 3.81.
 .DEFAULT_GOAL := help
-.PHONY: help setup run test smoke test-gpu render colab lab bench clean distclean
+.PHONY: help setup run test soak smoke test-gpu render colab lab bench clean distclean
 
 PYTHON ?= python3
 PY := .venv/bin/python
@@ -38,6 +38,9 @@ run: $(READY) ## executes the notebooks; pages and a gallery of them: build/inde
 
 test: $(READY) ## what a change has to pass: lint, unit tests, every cell of every notebook
 	@$(PY) -m tools.test $(if $(FORCE),--force)
+
+soak: $(READY) ## kills trainings, downloads and more again and again; takes long
+	@$(PY) -m tools.soak
 
 smoke: $(READY) ## every notebook at the book's sizes, two steps each
 	@RECIPES_MODE=smoke $(PY) -m tools.test --notebooks $(NB)

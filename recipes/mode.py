@@ -46,6 +46,7 @@ def output_dir(name, drive=False):
 
     Raises:
         ValueError: `drive` outside Colab.
+        OSError: the folder cannot be made, or lies in a Google Drive that is not mounted.
     """
     folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
     if drive:
@@ -56,7 +57,20 @@ def output_dir(name, drive=False):
         google_drive.mount(str(DRIVE))
         folder = DRIVE / "MyDrive/vision-recipes"
     folder = folder / current() / name
-    folder.mkdir(parents=True, exist_ok=True)
+    # A folder made in its place would be gone with the session, and keep Drive from being mounted.
+    if DRIVE in folder.parents and not (DRIVE / "MyDrive").is_dir():
+        raise FileNotFoundError(
+            f"RECIPES_OUTPUT_DIR: {folder} is in Google Drive, which is not mounted: write "
+            "output_dir(..., drive=True), which mounts it"
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OSError(
+            error.errno,
+            f"cannot make {folder}: {error.strerror}. Set RECIPES_OUTPUT_DIR to a folder that can "
+            "be written",
+        ) from error
     return folder
 
 

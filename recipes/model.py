@@ -3,6 +3,7 @@
 import keras
 import tensorflow as tf
 
+from recipes.callbacks import Resume, in_order
 from recipes.checks import first_batch
 
 
@@ -37,16 +38,21 @@ class RecipeModel(keras.Model):
         for i, state in enumerate(self.seeds()):
             state.assign(store[f"seed_{i}"])
 
-    def fit(self, x=None, **kwargs):
+    def fit(self, x=None, callbacks=None, **kwargs):
         """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
 
         Raises:
             ValueError: the batch is not what this recipe trains on; the message says why.
+            FloatingPointError: a loss is NaN or infinite; see `callbacks.StopOnNaN`.
         """
         if isinstance(x, tf.data.Dataset):
             self.check_batch(first_batch(x))
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
-        return super().fit(x, **kwargs)
+        callbacks = in_order(callbacks)
+        for callback in callbacks:
+            if isinstance(callback, Resume) and callback.ended():
+                kwargs["epochs"] = callback.state["epoch"]  # none is left
+        return super().fit(x, callbacks=callbacks, **kwargs)
 
     def check_batch(self, batch):
         """Raises `ValueError` unless `batch` is what `train_step` takes."""

@@ -1,6 +1,7 @@
 """Every picture that a notebook shows."""
 
 import base64
+import contextlib
 import html
 import importlib.util
 import io
@@ -49,11 +50,8 @@ def mosaic(images, columns=8, gap=2, zoom=None):
 
 def save_png(picture, path):
     """Writes a uint8 picture, `(height, width, 3)`, whole or not at all."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(path.name + ".part")
-    Image.fromarray(picture).save(part, "PNG", optimize=True)
-    os.replace(part, path)
+    with _whole(path) as part:
+        Image.fromarray(picture).save(part, "PNG", optimize=True)
 
 
 def save_gif(paths, path, seconds=0.4):
@@ -79,11 +77,27 @@ def show_gif(path, alt):
 
 def _write_gif(frames, path, seconds):
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
+    with _whole(path) as part:
+        frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """Yields a temporary name; what is written there gets its own name when it is whole."""
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + ".part")
-    frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
-    os.replace(part, path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink()
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror or error}. Make room there, or get the "
+            "permission, and run again",
+        ) from error
 
 
 def display_picture(picture, handle=None):

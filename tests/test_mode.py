@@ -60,7 +60,12 @@ def test_every_mode_has_its_own_output_folder(monkeypatch, tmp_path):
 
 def test_a_drive_is_mounted_in_colab_only_and_only_if_asked(monkeypatch, tmp_path):
     mounted = []
-    drive = types.SimpleNamespace(mount=mounted.append)
+
+    def mount(place):
+        mounted.append(place)
+        (tmp_path / "drive/MyDrive").mkdir(parents=True)
+
+    drive = types.SimpleNamespace(mount=mount)
     monkeypatch.setattr(mode, "DRIVE", tmp_path / "drive")
     monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path / "here"))
     monkeypatch.delitem(sys.modules, "google.colab", raising=False)
@@ -73,3 +78,21 @@ def test_a_drive_is_mounted_in_colab_only_and_only_if_asked(monkeypatch, tmp_pat
     assert mounted == []
     assert mode.output_dir("x", drive=True) == tmp_path / "drive/MyDrive/vision-recipes/reduced/x"
     assert mounted == [str(tmp_path / "drive")]
+
+
+def test_a_drive_that_is_not_mounted_is_an_error_and_no_folder_is_made(monkeypatch, tmp_path):
+    drive = tmp_path / "drive"
+    monkeypatch.setattr(mode, "DRIVE", drive)
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(drive / "MyDrive" / "recipes"))
+    with pytest.raises(FileNotFoundError, match="not mounted: write .*drive=True"):
+        mode.output_dir("x")
+    assert not drive.exists()
+    (drive / "MyDrive").mkdir(parents=True)
+    assert mode.output_dir("x").is_dir()
+
+
+def test_a_folder_that_cannot_be_made_names_the_variable(monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path / "file"))
+    with pytest.raises(OSError, match=r"cannot make .*file.*: Not a dir.*Set RECIPES_OUTPUT_DIR"):
+        mode.output_dir("x")

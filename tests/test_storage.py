@@ -17,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from recipes.datasets import storage
+from tools.soak import Killed, Operations, die
 
 BODY = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(BODY).hexdigest()
@@ -278,6 +279,32 @@ def test_partial_file_that_lacks_nothing(server, path):
     storage.download(server.url, path, SHA256)
     assert server.ranges_asked == ["bytes=10240-", None]
     assert path.read_bytes() == BODY
+
+
+def test_a_download_killed_at_any_file_operation_goes_on(server, path):
+    with Operations(path.parents[1]) as operations:
+        storage.download(server.url, path, SHA256)
+    assert operations.count >= 8
+    for number in range(1, operations.count + 1):
+        place = path.parents[1] / str(number) / path.name
+        with Operations(place.parents[1], number, die), pytest.raises(Killed):
+            storage.download(server.url, place, SHA256)
+        assert not place.exists() or place.read_bytes() == BODY
+        storage.download(server.url, place, SHA256)
+        assert place.read_bytes() == BODY
+        assert set(names_in(place.parent)) <= {"set.bin", ".set.bin.lock"}
+
+
+def test_a_download_killed_in_its_check_is_not_fetched_again(server, path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", lambda *_: die())
+        with pytest.raises(Killed):
+            storage.download(server.url, path, SHA256)
+    assert not path.exists()
+    storage.download(server.url, path, SHA256)
+    assert len(server.ranges_asked) == 1
+    assert path.read_bytes() == BODY
+    assert names_in(path.parent) == ["set.bin"]
 
 
 def check_way_out(error, url, path):

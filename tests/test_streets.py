@@ -1,6 +1,7 @@
 """The drawn streets: what they show, and the folder that they are written into."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from PIL import Image
 
 from recipes.datasets.drawn import streets, write_folder
 from recipes.datasets.drawn.streets import COLOURS, draw, scene
+from tools.soak import Killed, Operations, die
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +115,61 @@ def test_a_killed_drawing_leaves_nothing_under_the_name(tmp_path):
     write_folder(folder, {"n": 2}, write)
     assert sorted(path.name for path in folder.iterdir()) == ["drawn.json", "whole.txt"]
     assert [path.name for path in folder.parent.iterdir()] == ["set"]
+
+
+@pytest.mark.parametrize("before", [False, True])
+def test_a_drawing_killed_at_any_file_operation_is_made_whole(tmp_path, before):
+    def write(partial, text="new"):
+        for name in "abc":
+            (partial / name).write_text(text)
+
+    def draw(place, number=None):
+        with Operations(place, number, die) as operations:
+            write_folder(place / "set", {"n": 2}, write)
+        return operations.count
+
+    def start(name):
+        if before:
+            write_folder(tmp_path / name / "set", {"n": 1}, lambda partial: write(partial, "old"))
+        return tmp_path / name
+
+    count = draw(start("whole"))
+    assert count > (12 if before else 6)
+    for number in range(1, count + 1):
+        place = start(str(number))
+        with pytest.raises(Killed):
+            draw(place, number)
+        if (place / "set").exists():
+            texts = [(place / "set" / name).read_text() for name in "abc"]
+            assert texts in (["old"] * 3, ["new"] * 3)
+        draw(place)
+        assert [(place / "set" / name).read_text() for name in "abc"] == ["new"] * 3
+        assert {path.name for path in place.iterdir()} <= {"set", ".set.lock"}
+
+
+def test_of_two_that_draw_the_same_folder_one_waits(tmp_path):
+    begun, go_on, calls = threading.Event(), threading.Event(), []
+
+    def write(partial):
+        calls.append(partial)
+        begun.set()
+        assert go_on.wait(10)
+        (partial / "whole.txt").write_text("whole")
+
+    draw = [
+        threading.Thread(target=write_folder, args=(tmp_path / "set", {"n": 1}, write))
+        for _ in range(2)
+    ]
+    draw[0].start()
+    assert begun.wait(10)
+    draw[1].start()
+    draw[1].join(0.2)
+    assert draw[1].is_alive()
+    go_on.set()
+    for thread in draw:
+        thread.join(10)
+    assert len(calls) == 1
+    assert (tmp_path / "set/whole.txt").exists()
 
 
 def test_files_of_somebody_else_are_never_deleted(tmp_path):

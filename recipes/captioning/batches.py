@@ -30,6 +30,7 @@ class CaptionBatches:
             `(batch, length)` to the end token. Each new iterator is one epoch.
         epoch: the epoch that the next iterator yields.
         steps: batches in an epoch.
+        settings: dict of ints, on which the order depends; `callbacks.Resume` compares them.
 
     Raises:
         ValueError: another number of rows than of images, rows that are not there, or no caption.
@@ -52,6 +53,7 @@ class CaptionBatches:
         self.lengths = (self.words != 0).sum(1)
         self.steps = -(-len(texts) // batch_size)
         self.steps = min(steps or self.steps, self.steps)
+        self.settings = dict(rows=len(texts), batch_size=batch_size, seed=seed, steps=self.steps)
         words = tf.TensorSpec((None, None), tf.int32)
         signature = (
             {"features": tf.TensorSpec((None, *features.shape[1:]), tf.float32), "words": words},

@@ -42,6 +42,7 @@ class Batches:
         dataset: the `tf.data.Dataset`; each new iterator is one epoch.
         epoch: the epoch that the next iterator yields.
         steps: batches in an epoch.
+        settings: dict of ints, on which the order depends; `callbacks.Resume` compares them.
 
     Raises:
         ValueError: arrays of different lengths, or too short for one batch.
@@ -56,6 +57,7 @@ class Batches:
             raise ValueError(f"batch_size {batch_size}, but there are {self.length} rows")
         self.batch_size, self.seed, self.epoch = batch_size, seed, 0
         self.steps = steps or self.length // batch_size
+        self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
 
         def gather(rows, batch_seed):
             batch = [tf.gather(array, rows) for array in arrays]

@@ -90,9 +90,9 @@ def check_choice(what, value, known):
 def download(url, path, sha256=None, size=None, timeout=30, progress=True):
     """Fetch a file, unless it is there already. A broken download goes on where it stopped.
 
-    The bytes gather in `<path>.part`; `path` appears when they are complete and right. If several
-    processes want the same file, one downloads and the others wait. A file that is there already
-    is taken as it is.
+    The bytes gather in `<path>.part`; when all have come it becomes `<path>.whole`, and `path` if
+    they are right. If several processes want the same file, one downloads and the others wait. A
+    file that is there already is taken as it is.
 
     Args:
         url: http or https.
@@ -117,14 +117,16 @@ def download(url, path, sha256=None, size=None, timeout=30, progress=True):
         return path
     with _writing(path), locked(path, progress):
         if not path.is_file():  # another process may have fetched it while this one waited
-            part = path.with_name(path.name + ".part")
-            _receive(url, path, part, size, timeout, progress)
+            part, whole = (path.with_name(path.name + end) for end in (".part", ".whole"))
+            if not whole.is_file():  # killed in the check of a large file, which takes a minute
+                _receive(url, path, part, size, timeout, progress)
+                os.replace(part, whole)
             try:
-                _check(part, url, sha256, size)
+                _check(whole, url, sha256, size)
             except ValueError:
-                part.unlink()
+                whole.unlink()
                 raise
-            os.replace(part, path)
+            os.replace(whole, path)
     return path
 
 

@@ -1,0 +1,395 @@
+"""What takes minutes to test: python -m tools.soak [NAME ...]
+
+Each job is killed at ten moments, by SIGKILL, and each time simply started again. In the end it
+has to have made the very same as a run that was never interrupted. Half of the moments are drawn
+from the time that the job takes; the others are file operations (opening a file to write, renaming
+it, removing it), before which the process kills itself.
+"""
+
+import contextlib
+import hashlib
+import http.server
+import io
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import zipfile
+from pathlib import Path
+
+from tools import common
+
+KILLS, EPOCHS = 10, 6
+
+
+# The jobs. Each does all its work in a folder, whatever it finds there, and returns arrays and the
+# like that have to be the same in the end. The imports are here, as only a child needs them.
+
+
+def dcgan(folder, url):
+    from recipes.callbacks import PictureGrid
+    from recipes.datasets import Batches
+    from recipes.dcgan import DCGAN
+
+    batches = Batches(pictures(24, 28, 1), batch_size=4, seed=0)
+    gan = DCGAN(width=4, latent_dim=8, average=0.9, seed=0)
+    gan.compile()
+    grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
+    return train(gan, batches, folder, callbacks=[grid])
+
+
+def pix2pix(folder, url):
+    from recipes.datasets import Batches, random_jitter
+    from recipes.pix2pix import Pix2Pix
+
+    pairs = pictures(12, 32, 3), pictures(12, 32, 3)
+    batches = Batches(
+        *pairs,
+        batch_size=2,
+        seed=0,
+        transform=lambda *pair, seed: tuple(random_jitter(half, seed) for half in pair),
+    )
+    gan = Pix2Pix(image_size=32, base_filters=4)
+    gan.compile(fused_updates=False)  # XLA is not for deterministic operations
+    return train(gan, batches, folder)
+
+
+def merge_captioner(folder, url):
+    from recipes.captioning import MergeCaptioner
+
+    return caption(
+        lambda words: MergeCaptioner(words, (6,), width=8, embedding=8), (6,), 0.01, folder
+    )
+
+
+def attention_captioner(folder, url):
+    from recipes.captioning import ImageCaptioner
+
+    sizes = dict(embedding=8, units=8, attention_units=8, dropout=0.3)
+    return caption(lambda words: ImageCaptioner(words, (2, 2, 6), **sizes), (2, 2, 6), 0.05, folder)
+
+
+def extraction(folder, url):
+    from recipes.captioning import ImageCaptionFeatureExtractor, feature_file
+    from recipes.datasets.drawn import scenes
+
+    feature_file.SAVE_SECONDS = 0.1
+    photos = scenes.write_flickr8k(folder / "scenes", 200) / "Images"
+    ready()
+    extractor = ImageCaptionFeatureExtractor("scenes", folder / "features", batch_size=4)
+    return [extractor.extract_features(photos).array]
+
+
+def download(folder, url):
+    from recipes.datasets import storage
+
+    ready()
+    path = storage.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
+    return [file.read_bytes() for file in sorted(storage.unpack(path, folder / "set").iterdir())]
+
+
+def drawing(folder, url):
+    from recipes.datasets.drawn import landscapes, scenes, streets
+
+    ready()
+    made = (
+        streets.draw(folder / "streets", 20, 4),
+        landscapes.draw(folder / "landscapes", 20, 4),
+        scenes.write_flickr8k(folder / "flickr8k", 20),
+        scenes.write_coco(folder / "coco", 20),
+    )
+    return [file.read_bytes() for each in made for file in sorted(each.rglob("*.*"))]
+
+
+JOBS = {
+    "training, DCGAN": dcgan,
+    "training, Pix2Pix": pix2pix,
+    "training, merge captioner": merge_captioner,
+    "training, attention captioner": attention_captioner,
+    "feature extraction": extraction,
+    "download": download,
+    "drawing": drawing,
+}
+
+
+def pictures(count, size, channels):
+    import numpy as np
+
+    return np.random.default_rng(0).uniform(-1, 1, (count, size, size, channels)).astype("float32")
+
+
+def caption(build, shape, rate, folder):
+    import keras
+    import numpy as np
+
+    from recipes.captioning import CaptionBatches, Vocabulary
+
+    nouns, places = ("dog", "cat", "man", "hat"), ("grass", "water", "roads")
+    texts = [[f"a {n} on {p}", f"{p} and a {n}"] for n in nouns for p in places]
+    features = np.random.default_rng(0).normal(size=(len(texts), *shape)).astype("float32")
+    vocabulary = Vocabulary.build(texts)
+    batches, validation = (
+        CaptionBatches(features[part], texts[part], vocabulary, batch_size=4, seed=0)
+        for part in (slice(0, 9), slice(9, None))
+    )
+    model = build(len(vocabulary))
+    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))  # it overfits soon: stopped early
+    stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
+    return train(model, batches, folder, [stop], validation_data=validation.dataset)
+
+
+def train(model, batches, folder, callbacks=(), **kwargs):
+    """As a notebook does it; tells the parent which epoch begins. Returns all that was learnt."""
+    import keras
+    import numpy as np
+
+    from recipes.callbacks import Resume
+
+    def slow(batch, logs):
+        ready()
+        time.sleep(0.03)  # as long as a checkpoint takes, so that kills meet both
+
+    resume = Resume(folder / "checkpoints", batches)
+    done = resume.restore(model)
+    print("epoch", done, flush=True)
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: print("epoch", epoch, flush=True),
+        on_train_batch_end=slow,
+    )
+    history = model.fit(
+        batches.dataset,
+        epochs=EPOCHS,
+        initial_epoch=done,
+        callbacks=[tell, *callbacks, resume],
+        verbose=0,
+        **kwargs,
+    ).history
+    model.save(folder / "model.keras")
+    optimizers = {id(x): x for x in vars(model).values() if isinstance(x, keras.Optimizer)}
+    variables = [*model.variables, *(v for x in optimizers.values() for v in x.variables)]
+    made = [path.read_bytes() for path in sorted(folder.glob("pictures/*"))]
+    return [*(np.asarray(v) for v in variables), json.dumps(history, sort_keys=True), *made]
+
+
+# The child
+
+
+class Killed(BaseException):
+    """A kill for tests that go on in the same process: it is caught nowhere."""
+
+
+def die():
+    raise Killed
+
+
+class Operations:
+    """Counts what this process does to the files of a folder; from number `last` on, it is killed.
+
+    Args:
+        folder: the folder.
+        last: number of the operation that does not come about any more; None or 0 for no such.
+        kill: what is called instead, and at each later one; `die` for a test.
+    """
+
+    current = None  # an audit hook cannot be removed: one for all
+
+    def __init__(self, folder, last=None, kill=lambda: os.kill(os.getpid(), signal.SIGKILL)):
+        self.folder, self.last, self.kill, self.count = os.fspath(folder), last, kill, 0
+
+    def __enter__(self):
+        if not hasattr(Operations, "hooked"):
+            Operations.hooked = sys.addaudithook(Operations.hook)
+        Operations.current = self
+        return self
+
+    def __exit__(self, *_):
+        Operations.current = None
+
+    @staticmethod
+    def hook(event, arguments):
+        self = Operations.current
+        if self is None or event not in ("open", "os.rename", "os.remove", "os.rmdir", "os.mkdir"):
+            return
+        if event == "open" and not arguments[2] & (os.O_WRONLY | os.O_RDWR):
+            return
+        relative = event in ("os.remove", "os.rmdir") and arguments[1] != -1  # within a rmtree
+        if relative or os.fspath(arguments[0] or "").startswith(self.folder):
+            self.count += 1
+            if self.last and self.count >= self.last:
+                self.kill()
+
+
+def ready():
+    """Tells the parent that the work begins."""
+    if not hasattr(ready, "told"):
+        ready.told = print("ready", flush=True)
+
+
+def child(name, folder, url, last):
+    import recipes  # noqa: F401  first: it sets how TensorFlow starts
+
+    if name.startswith("training"):
+        from recipes.mode import set_seed
+
+        set_seed(0, deterministic=True)
+    with Operations(folder, int(last)) as operations:
+        made = JOBS[name](Path(folder), url)
+    digest = hashlib.sha256()
+    for each in made:
+        digest.update(each.encode() if isinstance(each, str) else bytes(each))
+    # Nothing half-written stays; a lock, and a checkpoint that was about to be removed, may.
+    names = [os.path.relpath(path, folder) for path in Path(folder).rglob("*")]
+    names = sorted(n for n in names if "checkpoints/epoch-" not in n and not n.endswith(".lock"))
+    digest.update(json.dumps(names).encode())
+    print("operations", operations.count)
+    print("result", digest.hexdigest(), flush=True)
+
+
+# The parent
+
+
+def run(name, folder, url, last=0, seconds=None):
+    """Starts a job, which is killed at a file operation, or so long after its work has begun.
+
+    Returns:
+        `(lines, seconds)`: what it said, and how long it worked.
+    """
+    command = [sys.executable, "-m", "tools.soak", "--child", name, str(folder), url, str(last)]
+    env = os.environ | {"PYTHONHASHSEED": "0"}
+    with tempfile.TemporaryFile() as errors:
+        process = subprocess.Popen(
+            command, cwd=common.ROOT, env=env, stdout=subprocess.PIPE, stderr=errors, text=True
+        )
+        timer, start, lines = threading.Timer(seconds or 0, process.kill), time.monotonic(), []
+        with process, contextlib.ExitStack() as end:
+            for line in process.stdout:
+                lines.append(line.strip())
+                if lines[-1] == "ready":
+                    start = time.monotonic()
+                    if seconds is not None:
+                        timer.start()
+                        end.callback(timer.cancel)
+        if process.returncode not in (0, -signal.SIGKILL):
+            errors.seek(0)
+            raise RuntimeError(f"{name}: {errors.read().decode()[-3000:]}")
+    return lines, time.monotonic() - start
+
+
+def said(lines, word):
+    """All that came after this word."""
+    return [line.split()[1] for line in lines if line.startswith(f"{word} ")]
+
+
+def survive(name, kills=KILLS):
+    """Kills a job so often.
+
+    Returns:
+        dict: kills, restarts, lost (epochs, at most), and whether the result was the same.
+    """
+    with tempfile.TemporaryDirectory() as folder, serve(archive()) as url:
+        lines, seconds = run(name, Path(folder, "whole"), url)
+        (result,), (operations,) = said(lines, "result"), said(lines, "operations")
+        found = {"kills": 0, "restarts": 0, "lost": 0, "same": True}
+        starts, begun, again, place = 0, None, False, Path(folder, "0")
+        while True:
+            choice = random.Random(f"{name} {starts}")
+            moment = {}
+            if found["kills"] < kills and starts % 2:
+                moment = {"last": choice.randint(1, int(operations))}
+            elif found["kills"] < kills:
+                moment = {"seconds": choice.uniform(0, 0.6 * seconds)}
+            lines, _ = run(name, place, url, **moment)
+            epochs = [int(number) for number in said(lines, "epoch")]
+            found["restarts"] += again
+            if begun is not None and epochs:
+                found["lost"] = max(found["lost"], begun + 1 - epochs[0])
+            begun, again = epochs[-1] if epochs else begun, True
+            starts += 1
+            if not said(lines, "result"):
+                found["kills"] += 1
+                continue
+            found["same"] &= said(lines, "result") == [result]
+            if not moment:
+                return found
+            place, begun, again = (
+                Path(folder, str(starts)),
+                None,
+                False,
+            )  # it was done before the kill came
+
+
+def archive():
+    """A zip file of 4 MB, always the same."""
+    rng, data = random.Random(0), io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for number in range(8):
+            file.writestr(zipfile.ZipInfo(f"{number}.bin"), rng.randbytes(1 << 19))
+    return data.getvalue()
+
+
+@contextlib.contextmanager
+def serve(body):
+    """Offers `body` at the url that it yields, slowly, and from any byte on."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            start = int((self.headers["Range"] or "bytes=0-")[len("bytes=") : -1])
+            self.send_response(206 if start else 200)
+            self.send_header("Content-Length", str(len(body) - start))
+            self.send_header("Content-Range", f"bytes {start}-{len(body) - 1}/{len(body)}")
+            self.send_header("ETag", '"one"')
+            self.end_headers()
+            with contextlib.suppress(OSError):  # the client was killed
+                for at in range(start, len(body), 1 << 16):
+                    self.wfile.write(body[at : at + (1 << 16)])
+                    time.sleep(0.01)
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/set.zip"
+        server.shutdown()
+
+
+def killed(names):
+    """All jobs, and the table of what became of them; whether all is well."""
+    rows, well = [], True
+    for name in names:
+        print(f"{name} ...", flush=True)
+        start = time.monotonic()
+        try:
+            found = survive(name)
+        except RuntimeError as error:
+            print(error)
+            found = {"kills": "", "restarts": "", "lost": 2, "same": False}
+        good = found["same"] and found["lost"] <= 1
+        lost = found["lost"] if name.startswith("training") else "-"
+        same = "yes" if found["same"] else "NO"
+        rows.append((name, found["kills"], found["restarts"], lost, same, time.monotonic() - start))
+        well &= good
+    print(f"\n{'what':<32}{'kills':>6}{'restarts':>10}{'epochs lost':>13}{'same':>6}{'seconds':>9}")
+    for name, *numbers, seconds in rows:
+        print(f"{name:<32}" + "{:>6}{:>10}{:>13}{:>6}".format(*numbers) + f"{seconds:>9.0f}")
+    return well
+
+
+# Each prints its table and says whether all is well.
+STEPS = [lambda: killed(JOBS)]
+
+
+def main(arguments):
+    if arguments[:1] == ["--child"]:
+        return child(*arguments[1:])
+    steps = [lambda: killed(arguments)] if arguments else STEPS
+    return int(not all([step() for step in steps]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
