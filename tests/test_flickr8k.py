@@ -143,8 +143,10 @@ def test_other_files_are_no_photos(root):
     images = write_set(root / "flickr8k") / "Images"
     for other in ("._00_ab.jpg", "Thumbs.db", "captions.txt"):
         (images / other).touch()
-    (images / "folder.jpg").mkdir()
     assert len(flickr8k.load("all")) == 8
+    (images / "folder.jpg").mkdir()
+    with pytest.raises(ValueError, match=r"1 image without a caption in .*: folder\.jpg"):
+        flickr8k.load("all")
 
 
 @pytest.mark.parametrize(
@@ -271,7 +273,7 @@ def test_photos_without_captions_and_captions_without_photos(root, capsys):
         assert name(i) in message
     assert name(10) not in message
     assert f"15 images that are not in {home / 'Images'}: 00_ab.jpg, 01_ab.jpg" in message
-    assert "09_ab.jpg and 5 more" in message
+    assert "09_ab.jpg, and 5 more" in message
     assert f"1 image without a caption in {home / 'captions.txt'}: 30_ab.jpg" in message
     assert "skip_missing=True" in message
     assert capsys.readouterr().out == ""

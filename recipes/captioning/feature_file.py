@@ -17,7 +17,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.pictures import LISTED
+from recipes.datasets import pictures
+from recipes.datasets.pictures import some
 
 ARRAY, INDEX = "features.npy", "features.json"
 SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
@@ -242,31 +243,15 @@ def find(folder, wanted, explain=False):
     return None if change else found
 
 
-def refuse_bad(bad, images, skip_bad=False):
-    """A ValueError for photos that cannot be read, unless they may be left out and some remain.
-
-    Args:
-        bad: list of `[position, fault]`.
-        images: the list of all photos.
-    """
-    if bad and (not skip_bad or len(bad) == len(images)):
-        named = [(name(images, i), text) for i, text in bad[:LISTED]]
-        faults = [text if which in text else f"{which}: {text}" for which, text in named]
-        faults += [f"and {len(bad) - LISTED} more"] * (len(bad) > LISTED)
-        raise ValueError(
-            f"{len(bad)} of {len(images)} photos cannot be used:\n  " + "\n  ".join(faults) + "\n"
-            "Repair or remove them; or extract with skip_bad=True, which leaves them out."
-        )
+def report_bad(bad, images, skip_bad=False):
+    """As `pictures.report`; `bad` is a list of `[position, fault]`."""
+    faults = [(name(images, i), text) for i, text in bad]
+    pictures.report(faults, len(images), skip_bad, "photos")
 
 
 def name(images, i):
     """How a message calls a photo."""
     return f"picture {i}" if isinstance(images[i], np.ndarray) else str(images[i])
-
-
-def some(names):
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def without(images, bad):

@@ -23,8 +23,7 @@ from recipes.captioning.feature_file import (
     find,
     name,
     read_json,
-    refuse_bad,
-    some,
+    report_bad,
     without,
     write_json,
 )
@@ -124,17 +123,14 @@ class ImageCaptionFeatureExtractor:
         paths = _listed(image_paths)
         if self.output_path is None:
             array, bad = self._in_memory(paths)
-            refuse_bad(bad, paths, skip_bad)
+            report_bad(bad, paths, skip_bad)
             features = Features(array, without(paths, bad))
         else:
             wanted = describe(paths, self.settings)
             index = find(self.output_path, wanted) or self._write(paths, wanted)
             bad = index["bad"]
-            refuse_bad(bad, paths, skip_bad)
+            report_bad(bad, paths, skip_bad)
             features = Features.of(self.output_path, index, paths)
-        if bad:
-            names = some([name(paths, i) for i, _ in bad])
-            print(f"{len(bad)} of {len(paths)} photos left out: {names}")
         return features
 
     def __call__(self, images):
@@ -152,7 +148,7 @@ class ImageCaptionFeatureExtractor:
         """
         images = _listed(images)
         array, bad = self._in_memory(images)
-        refuse_bad(bad, images)
+        report_bad(bad, images)
         return array
 
     @property

@@ -1,12 +1,11 @@
 """Images with captions: what Flickr8k, COCO and captions of your own have in common."""
 
-import os
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 
-from recipes.datasets.pictures import LISTED, SUFFIXES
+from recipes.datasets.pictures import some
 
 
 @dataclass(frozen=True)
@@ -98,19 +97,6 @@ def sample(data, captions=30_000, seed=0):
     return data.take(sorted(order[: np.searchsorted(counts, captions) + 1]))
 
 
-def picture_names(folder):
-    """The names of the picture files in a folder, as a set.
-
-    One listing, and no look at the files: on a network drive that would take minutes.
-    """
-    with os.scandir(folder) as entries:
-        return {
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES) and entry.name[0] != "." and not entry.is_dir()
-        }
-
-
 def match(names, there, captions, place, source, skip_missing=False):
     """Find the captions of images; an image without them, or the reverse, is an error.
 
@@ -143,7 +129,7 @@ def match(names, there, captions, place, source, skip_missing=False):
         if full and name in there:
             found[name] = full
     faults = [
-        f"{len(bad)} {'image' if len(bad) == 1 else 'images'} {fault}: {_list(bad)}"
+        f"{len(bad)} {'image' if len(bad) == 1 else 'images'} {fault}: {some(bad)}"
         for bad, fault in (
             (absent, f"that {'is' if len(absent) == 1 else 'are'} not in {place}"),
             (silent, f"without a caption in {source}"),
@@ -163,11 +149,6 @@ def match(names, there, captions, place, source, skip_missing=False):
     if faults:
         print(f"Left out: {'; '.join(faults)}")
     return found
-
-
-def _list(names):
-    more = f" and {len(names) - LISTED} more" if len(names) > LISTED else ""
-    return ", ".join(names[:LISTED]) + more
 
 
 def _lines(faults):

@@ -15,8 +15,8 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from recipes.datasets import storage
-from recipes.datasets.captions import CaptionedImages, match, picture_names, sample
-from recipes.datasets.pictures import LISTED
+from recipes.datasets.captions import CaptionedImages, match, sample
+from recipes.datasets.pictures import LISTED, picture_names
 from recipes.datasets.storage import DAMAGED, MissingDataError, check_choice, data_root
 
 # The store behind images.cocodataset.org, whose certificate does not cover that name.
