@@ -6,10 +6,9 @@ import os
 import shutil
 from pathlib import Path
 
-import keras
-
 from recipes.captioning.decoding import generate
-from recipes.captioning.features import ImageCaptionFeatureExtractor
+from recipes.captioning.features import ImageCaptionFeatureExtractor, load_model
+from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
@@ -103,14 +102,13 @@ class Captioner:
         vocabulary = Vocabulary.load(folder / VOCABULARY)
         try:
             digest = json.loads((folder / CONFIG).read_text())["vocabulary_sha256"]
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{folder / CONFIG} is damaged: {error}") from error
         if digest != _digest(vocabulary):
             raise ValueError(f"{folder / VOCABULARY} is the vocabulary of another captioner")
-        try:
-            model = keras.models.load_model(folder / MODEL, compile=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{folder / MODEL} cannot be loaded: {error}") from error
+        model = load_model(folder / MODEL)
+        if not isinstance(model, CaptionModel):
+            raise ValueError(f"{folder / MODEL} is a {type(model).__name__}, not a captioner")
         return cls(model, vocabulary, ImageCaptionFeatureExtractor.load(folder, weights=weights))
 
 

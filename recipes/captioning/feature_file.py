@@ -264,7 +264,7 @@ def read_json(path, keys):
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {path}") from None
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not (isinstance(value, dict) and set(keys) <= set(value)):
         raise ValueError(f"{path} is damaged, or another kind of file: remove it and make it anew")

@@ -40,6 +40,8 @@ class Vocabulary:
     """
 
     def __init__(self, words):
+        if isinstance(words, (str, dict)):
+            raise ValueError(f"words: a list of words is needed, not a {type(words).__name__}")
         words = list(words)
         if not words:
             raise ValueError("words: a vocabulary needs at least one")
@@ -135,5 +137,5 @@ class Vocabulary:
         """
         try:
             return cls(json.loads(Path(path).read_text(encoding="utf-8"))["words"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ValueError(f"{path} is not a vocabulary: {error}") from error

@@ -236,7 +236,7 @@ def _names(path, content, **kinds):
     images = _entries(path, content, "images", file_name=str, **kinds)
     for image in images:
         name = image["file_name"]
-        if PureWindowsPath(name).name != name or name in ("", ".."):
+        if PureWindowsPath(name).name != name or name in ("", "..") or "\0" in name:
             raise ValueError(f"{path}: the file_name {name!r} is not the plain name of a file")
     _check_unique(path, "images", "file_name", [image["file_name"] for image in images])
     return {image["id"]: image["file_name"] for image in images}

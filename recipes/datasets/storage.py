@@ -119,9 +119,11 @@ def download(url, path, sha256=None, size=None, timeout=30):
             _receive(url, path, part, size, timeout)
             try:
                 _check(part, url, sha256, size)
-            except ValueError:
+            except ValueError as error:
                 part.unlink()
-                raise
+                raise ValueError(
+                    f"{error}. It was deleted; try again later, or put the right file at {path}"
+                ) from None
             os.replace(part, path)
     return path
 
