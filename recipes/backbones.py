@@ -14,6 +14,7 @@ from keras import layers
 
 SCENES = "scenes"
 PUBLISHED = ("pretrained", "imagenet")
+CLASS_INDEX_MD5 = "c2c37ea517e94d9795004a39431a14cb"  # as Keras has it
 
 
 def load_classifier(name="NASNetMobile", weights="imagenet"):
@@ -81,15 +82,23 @@ def class_names(weights="imagenet"):
     Args:
         weights: as for `load_classifier`. A file `imagenet_class_index.json` beside a weights file
             is read; else Keras' own copy of it, which is downloaded once.
+
+    Raises:
+        ValueError: the file holds something else.
     """
     if weights is None:
         return [f"class {i}" for i in range(1000)]
     path = Path(weights).with_name("imagenet_class_index.json")
     if not path.is_file():
         origin = keras.applications.imagenet_utils.CLASS_INDEX_PATH
-        path = keras.utils.get_file(path.name, origin, cache_subdir="models")
-    index = json.loads(Path(path).read_text())
-    return [index[str(i)][1] for i in range(len(index))]
+        path = keras.utils.get_file(
+            path.name, origin, cache_subdir="models", file_hash=CLASS_INDEX_MD5
+        )
+    try:
+        index = json.loads(Path(path).read_text())
+        return [str(index[str(i)][1]) for i in range(1000)]
+    except (ValueError, LookupError, TypeError, RecursionError) as error:
+        raise ValueError(f"{path} is not Keras' index of the ImageNet classes: {error}") from error
 
 
 def _application(name, weights):

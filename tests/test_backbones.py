@@ -52,6 +52,10 @@ def test_class_names(tmp_path):
     index = {str(i): [f"n{i}", f"name_{i}"] for i in range(1000)}
     (tmp_path / "imagenet_class_index.json").write_text(json.dumps(index))
     assert class_names(tmp_path / "some.weights.h5")[254] == "name_254"
+    for content in ("{", "[]", '{"0": 5}', "[" * 100_000):
+        (tmp_path / "imagenet_class_index.json").write_text(content)
+        with pytest.raises(ValueError, match=r"class_index\.json is not Keras' index"):
+            class_names(tmp_path / "some.weights.h5")
 
 
 @pytest.mark.parametrize("load", [load_classifier, load_backbone])

@@ -276,7 +276,17 @@ BAD_CAPTIONS = {
             changed(lambda v, n=file_name: v["images"][1].update(file_name=n)),
             "is not the plain name of a file",
         )
-        for file_name in ("../a.jpg", "/a.jpg", "a/b.jpg", "..\\a.jpg", "C:a.jpg", "..", ".", "")
+        for file_name in (
+            "../a.jpg",
+            "/a.jpg",
+            "a/b.jpg",
+            "..\\a.jpg",
+            "C:a.jpg",
+            "..",
+            ".",
+            "",
+            "a\0",
+        )
     },
 }
 

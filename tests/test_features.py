@@ -376,9 +376,10 @@ def test_bad_photos_are_named_and_no_work_is_lost(paths, out, run_counts, capsys
     good = [path for i, path in enumerate(paths) if i not in (3, 9, 10)]
     for _ in range(2):
         found = extractor_of(out).extract_features(paths, skip_bad=True)
-        assert capsys.readouterr().out == (
-            f"3 of 23 photos left out: {paths[3]}, {paths[9]}, {paths[10]}\n"
-        )
+        count, *lines = capsys.readouterr().out.splitlines()
+        assert count == "3 of 23 photos left out:"
+        bad = [str(paths[i]) in line for i, line in zip((3, 9, 10), lines, strict=True)]
+        assert all(bad)
         assert found.paths == Features.open(out).paths == good
     assert sum(run_counts) == len(good)
     np.testing.assert_array_equal(found.array, EXTRACT(good))
@@ -389,9 +390,9 @@ def test_bad_photos_are_named_and_no_work_is_lost(paths, out, run_counts, capsys
 @pytest.mark.parametrize("where", [None, "out"])
 def test_bad_photos_in_and_out_of_memory(paths, tmp_path, where, capsys):
     folder = where and tmp_path / where
-    for path in paths[4:20]:  # a batch without one good photo, and more than are listed
+    for path in paths[4:20]:  # a batch without one good photo
         path.write_bytes(b"no photo")
-    with pytest.raises(ValueError, match="16 of 22 .*\n(.*\n){10}  and 6 more\nRepair or remove"):
+    with pytest.raises(ValueError, match="16 of 22 .*\n(.*\n){16}Repair or remove"):
         extractor_of(folder).extract_features(paths)
     found = extractor_of(folder).extract_features(paths, skip_bad=True)
     assert "16 of 22 photos left out" in capsys.readouterr().out

@@ -126,8 +126,10 @@ def test_other_files_are_no_photos(root):
     images = write_set(root / "flickr8k") / "Images"
     for other in ("._00_ab.jpg", "Thumbs.db", "captions.txt"):
         (images / other).touch()
-    (images / "folder.jpg").mkdir()
     assert len(flickr8k.load("all")) == 8
+    (images / "folder.jpg").mkdir()
+    with pytest.raises(ValueError, match=r"1 image without a caption in .*: folder\.jpg"):
+        flickr8k.load("all")
 
 
 @pytest.mark.parametrize(

@@ -262,6 +262,31 @@ def test_files_that_are_not_there(tmp_path):
         pictures.read(tmp_path)
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no pipes in folders")
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "a.jpg")
+    with pytest.raises(ValueError, match=r"a\.jpg is a pipe, not a file"):
+        pictures.read(tmp_path / "a.jpg")
+
+
+@pytest.mark.parametrize("keep", [0.3, 0.9, 0.99])
+def test_a_jpeg_whose_end_is_zeros_is_cut_off(tmp_path, keep):
+    path = save(tmp_path / "a.jpg", RGB, quality=95)
+    data, whole = path.read_bytes(), pictures.read(path)
+    cut = data[: int(len(data) * keep)]
+    path.write_bytes(cut.ljust(len(data) + 40, b"\0"))
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be .* only zeros where its end should"):
+        pictures.read(path)
+    path.write_bytes(data + bytes(500))  # as some cameras fill up a block
+    assert np.array_equal(pictures.read(path), whole)
+
+
+def test_other_kinds_of_pictures_may_end_in_zeros(tmp_path):
+    black = np.zeros((40, 60, 3), np.uint8)
+    for suffix in ("bmp", "tif"):
+        assert not pictures.read(save(tmp_path / f"a.{suffix}", black)).any()
+
+
 @pytest.mark.skipif(getattr(os, "geteuid", lambda: 0)() == 0, reason="root may read everything")
 def test_file_that_may_not_be_read(tmp_path):
     path = save(tmp_path / "a.png", RGB)
@@ -322,15 +347,16 @@ def test_no_warning_leaks_and_the_filters_come_back(tmp_path, monkeypatch):
 
 def test_find(tmp_path):
     names = ["10.PNG", "2.jpg", "B.Jpeg", "a.bmp", "b.gif", "c.webp", "d.tif", "e.TIFF"]
+    names += ["folder.jpg", "broken.png"]  # to name them is for `read`
     others = [".hidden.jpg", "notes.txt", "jpg", "a.jpg.part"]
-    for name in reversed(names + others):
-        (tmp_path / name).touch()
     (tmp_path / "folder.jpg").mkdir()
+    (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
+    for name in reversed(names[:-2] + others):
+        (tmp_path / name).touch()
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "z.jpg").touch()
-    (tmp_path / "broken.png").symlink_to(tmp_path / "gone.png")
     found = pictures.find(str(tmp_path))
-    assert found == [tmp_path / name for name in sorted([*names, "broken.png"])]
+    assert found == [tmp_path / name for name in sorted(names)]
 
 
 def test_find_without_pictures(tmp_path):
@@ -387,11 +413,19 @@ def test_load_tells_of_all_bad_files_at_once(paths):
     with pytest.raises(ValueError, match="13 of 30 pictures cannot be used") as error:
         pictures.load(paths, 8)
     text = str(error.value)
-    assert all(str(path) in text for path in paths[3:13])
-    assert not any(str(path) in text for path in paths[:3] + paths[13:])
-    assert "and 3 more" in text
-    assert text.count("it is empty") == 5
+    assert [path for path in paths if str(path) in text] == [*paths[3:15], paths[20]]
+    assert text.count("it is empty") == 6
+    assert text.count("\n") == 14
     assert "skip_bad=True" in text
+
+
+def test_of_very_many_bad_files_the_first_are_named(paths, monkeypatch):
+    monkeypatch.setattr(pictures, "NAMED", 10)
+    for path in paths[3:16]:
+        path.write_bytes(b"text")
+    with pytest.raises(ValueError, match="13 of 30 .*\n(.*\n){10}  and 3 more\nRepair") as error:
+        pictures.load(paths, 8)
+    assert [path for path in paths if str(path) in str(error.value)] == paths[3:13]
 
 
 def test_load_leaves_out_bad_files_when_asked(paths, capsys):
@@ -399,8 +433,10 @@ def test_load_leaves_out_bad_files_when_asked(paths, capsys):
     paths[20].unlink()
     found = pictures.load(paths, 8, skip_bad=True)
     assert found[:, 0, 0, 0].tolist() == [i for i in range(30) if i not in (3, 20)]
-    printed = capsys.readouterr().out
-    assert printed == f"2 of 30 pictures left out: {paths[3]}, {paths[20]}\n"
+    count, first, second = capsys.readouterr().out.splitlines()
+    assert count == "2 of 30 pictures left out:"
+    assert first == f"  {paths[3]} cannot be read as a picture: it is empty"
+    assert str(paths[20]) in second
 
 
 def test_load_of_nothing_but_bad_files(paths):
@@ -416,6 +452,14 @@ def test_load_names_the_file_where_the_reader_does_not(paths):
 
     with pytest.raises(ValueError, match=r"05\.png: no such thing"):
         pictures.load(paths[5:6], 8, read=read)
+
+
+def test_every_bad_file_has_one_printable_line(capsys):
+    names = ["two\nlines.png", "\x1b[31mred.png", "no text \udcff.png", "ünd 'so' 🐕.png"]
+    pictures.report([(name, "it is empty") for name in names], 9, skip_bad=True)
+    shown = [r"two\nlines.png", r"\x1b[31mred.png", r"no text \udcff.png", "ünd 'so' 🐕.png"]
+    lines = [f"  {name}: it is empty" for name in shown]
+    assert capsys.readouterr().out.splitlines() == ["4 of 9 pictures left out:", *lines]
 
 
 def test_load_lets_other_errors_through(paths):

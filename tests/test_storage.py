@@ -188,7 +188,8 @@ def test_download_of_another_kind_of_address(path, url):
 
 def test_download_with_another_checksum(server, path):
     wrong = "0" * 64
-    with pytest.raises(ValueError, match=f"{server.url}.*expected SHA-256 {wrong}, found {SHA256}"):
+    message = f"{server.url}: expected SHA-256 {wrong}, found {SHA256}. It was deleted; .*{path}$"
+    with pytest.raises(ValueError, match=message):
         storage.download(server.url, path, wrong)
     assert names_in(path.parent) == []
 

@@ -3,10 +3,9 @@
 import hashlib
 from pathlib import Path
 
-import keras
-
 from recipes.captioning.decoding import generate
-from recipes.captioning.features import ImageCaptionFeatureExtractor
+from recipes.captioning.features import ImageCaptionFeatureExtractor, load_model
+from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
 from recipes.datasets.storage import read_json, replace_folder, write_json
 
@@ -98,10 +97,9 @@ class Captioner:
         config = read_json(folder / CONFIG, ("vocabulary_sha256",))
         if config["vocabulary_sha256"] != _digest(vocabulary):
             raise ValueError(f"{folder / VOCABULARY} is the vocabulary of another captioner")
-        try:
-            model = keras.models.load_model(folder / MODEL, compile=False)
-        except (OSError, ValueError) as error:
-            raise ValueError(f"{folder / MODEL} cannot be loaded: {error}") from error
+        model = load_model(folder / MODEL)
+        if not isinstance(model, CaptionModel):
+            raise ValueError(f"{folder / MODEL} is a {type(model).__name__}, not a captioner")
         return cls(model, vocabulary, ImageCaptionFeatureExtractor.load(folder, weights=weights))
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from recipes.datasets import pictures
 from recipes.datasets.pictures import some
 from recipes.datasets.storage import read_json, write_json
 
@@ -243,20 +244,10 @@ def find(folder, wanted, explain=False):
     return None if change else found
 
 
-def refuse_bad(bad, images, skip_bad=False):
-    """A ValueError for photos that cannot be read, unless they may be left out and some remain.
-
-    Args:
-        bad: list of `[position, fault]`.
-        images: the list of all photos.
-    """
-    if bad and (not skip_bad or len(bad) == len(images)):
-        named = [(name(images, i), text) for i, text in bad]
-        faults = [text if which in text else f"{which}: {text}" for which, text in named]
-        raise ValueError(
-            f"{len(bad)} of {len(images)} photos cannot be used:\n  " + some(faults, "\n  ") + "\n"
-            "Repair or remove them; or extract with skip_bad=True, which leaves them out."
-        )
+def report_bad(bad, images, skip_bad=False):
+    """As `pictures.report`; `bad` is a list of `[position, fault]`."""
+    faults = [(name(images, i), text) for i, text in bad]
+    pictures.report(faults, len(images), skip_bad, "photos")
 
 
 def name(images, i):

@@ -22,7 +22,7 @@ from recipes.captioning.feature_file import (
     describe,
     find,
     name,
-    refuse_bad,
+    report_bad,
     without,
 )
 from recipes.datasets import pictures, scale, storage
@@ -121,17 +121,14 @@ class ImageCaptionFeatureExtractor:
         paths = _listed(image_paths)
         if self.output_path is None:
             array, bad = self._in_memory(paths)
-            refuse_bad(bad, paths, skip_bad)
+            report_bad(bad, paths, skip_bad)
             features = Features(array, without(paths, bad))
         else:
             wanted = describe(paths, self.settings)
             index = find(self.output_path, wanted) or self._write(paths, wanted)
             bad = index["bad"]
-            refuse_bad(bad, paths, skip_bad)
+            report_bad(bad, paths, skip_bad)
             features = Features.of(self.output_path, index, paths)
-        if bad:
-            names = pictures.some([name(paths, i) for i, _ in bad])
-            print(f"{len(bad)} of {len(paths)} photos left out: {names}")
         return features
 
     def __call__(self, images):
@@ -149,7 +146,7 @@ class ImageCaptionFeatureExtractor:
         """
         images = _listed(images)
         array, bad = self._in_memory(images)
-        refuse_bad(bad, images)
+        report_bad(bad, images)
         return array
 
     @property
@@ -200,22 +197,29 @@ class ImageCaptionFeatureExtractor:
         config = storage.read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
         kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
         net, weights = config["backbone"], weights or config["weights"]
-        if net is None or weights is None:
-            extractor = cls.__new__(cls)  # its net is cut already
-            kept.update(backbone=net, weights=weights)
-            extractor._set_up(kept, output_path, lambda: _load_model(path.with_name(MODEL)))
-        else:
-            try:
+        try:
+            if net is None or weights is None:
+                extractor = cls.__new__(cls)  # its net is cut already
+                kept.update(backbone=net, weights=weights)
+                extractor._set_up(kept, output_path, lambda: load_model(path.with_name(MODEL)))
+            else:
                 extractor = cls(net, output_path, weights=weights, **kept)
-            except FileNotFoundError as error:
-                raise FileNotFoundError(
-                    f"{path} was made with weights that are not there any more, {weights}; say "
-                    "where they are: load(folder, weights=...)"
-                ) from error
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"{path} was made with weights that are not there any more, {weights}; say "
+                "where they are: load(folder, weights=...)"
+            ) from error
+        except (ValueError, TypeError) as error:
+            raise ValueError(f"{path} describes no extractor that can be made: {error}") from error
         if extractor._fingerprint != config["weights_sha256"]:
             raise ValueError(
                 f"{path} was made with other weights: their SHA-256 was "
                 f"{config['weights_sha256']}, but now {extractor._fingerprint}"
+            )
+        if [list(extractor.size), list(extractor.shape)] != [config["size"], config["shape"]]:
+            raise ValueError(
+                f"{path} says {config['size']} -> {config['shape']}, but its net makes "
+                f"{list(extractor.shape)} of pictures of {list(extractor.size)}: it was changed"
             )
         return extractor
 
@@ -291,8 +295,13 @@ def _listed(images):
     return images
 
 
-def _load_model(path):
+def load_model(path):
+    """A model that was saved for us, in Keras' safe mode: no code comes out of the file.
+
+    Raises:
+        ValueError: the file is damaged, or holds code.
+    """
     try:
-        return keras.models.load_model(path, compile=False)
+        return keras.models.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # of damaged files Keras says almost anything
         raise ValueError(f"{path} cannot be loaded: {error}") from error

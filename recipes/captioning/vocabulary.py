@@ -39,6 +39,8 @@ class Vocabulary:
     """
 
     def __init__(self, words):
+        if isinstance(words, (str, dict)):
+            raise ValueError(f"words: a list of words is needed, not a {type(words).__name__}")
         words = list(words)
         if not words:
             raise ValueError("words: a vocabulary needs at least one")

@@ -1,12 +1,11 @@
 """Images with captions: what Flickr8k, COCO and captions of your own have in common."""
 
-import os
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
 import numpy as np
 
-from recipes.datasets.pictures import SUFFIXES, some
+from recipes.datasets.pictures import some
 
 
 @dataclass(frozen=True)
@@ -96,19 +95,6 @@ def sample(data, captions=30_000, seed=0):
     order = np.random.default_rng(seed).permutation(len(data))
     counts = np.cumsum([len(data.captions[i]) for i in order])
     return data.take(sorted(order[: np.searchsorted(counts, captions) + 1]))
-
-
-def picture_names(folder):
-    """The names of the picture files in a folder, as a set.
-
-    One listing, and no look at the files: on a network drive that would take minutes.
-    """
-    with os.scandir(folder) as entries:
-        return {
-            entry.name
-            for entry in entries
-            if entry.name.lower().endswith(SUFFIXES) and entry.name[0] != "." and not entry.is_dir()
-        }
 
 
 def match(names, there, captions, place, source, skip_missing=False):

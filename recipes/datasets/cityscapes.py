@@ -10,7 +10,7 @@ from recipes.datasets import pictures
 from recipes.datasets.storage import MissingDataError, check_choice, data_root, download, unpack
 
 # The authors publish no hash of it.
-URL = "http://efrosgans.eecs.berkeley.edu/pix2pix/datasets/cityscapes.tar.gz"
+URL = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets/cityscapes.tar.gz"
 
 DIRECTIONS = ("labels_to_photos", "photos_to_labels")
 MIN_SIDE = 16  # pixels

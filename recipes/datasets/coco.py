@@ -13,8 +13,8 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from recipes.datasets import storage
-from recipes.datasets.captions import CaptionedImages, match, picture_names, sample
-from recipes.datasets.pictures import LISTED
+from recipes.datasets.captions import CaptionedImages, match, sample
+from recipes.datasets.pictures import LISTED, picture_names
 from recipes.datasets.storage import DAMAGED, MissingDataError, check_choice, data_root
 
 # The store behind images.cocodataset.org, whose certificate does not cover that name.
@@ -234,7 +234,7 @@ def _names(path, content, **kinds):
     images = _entries(path, content, "images", file_name=str, **kinds)
     for image in images:
         name = image["file_name"]
-        if PureWindowsPath(name).name != name or name in ("", ".."):
+        if PureWindowsPath(name).name != name or name in ("", "..") or "\0" in name:
             raise ValueError(f"{path}: the file_name {name!r} is not the plain name of a file")
     _check_unique(path, "images", "file_name", [image["file_name"] for image in images])
     return {image["id"]: image["file_name"] for image in images}

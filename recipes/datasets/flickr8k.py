@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from recipes.datasets.captions import CaptionedImages, match, picture_names, split_by_image
+from recipes.datasets.captions import CaptionedImages, match, split_by_image
+from recipes.datasets.pictures import picture_names
 from recipes.datasets.storage import MissingDataError, check_choice, data_root
 
 SPLITS = ("train", "dev", "test", "all")

@@ -19,7 +19,8 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
 METHODS = ("photo", "labels")
-LISTED = 10  # so many bad files are named in a message; of the others it gives the number
+LISTED = 10  # so many names stand in a line of a message; of the others it gives the number
+NAMED = 100  # so many bad files are named, each in a line that says what is wrong with it
 
 
 def read(path):
@@ -36,12 +37,16 @@ def read(path):
     Raises:
         ValueError: not such a file, empty, cut off or damaged; more than `MAX_PIXELS` pixels;
             or 32-bit values that are neither integers in 0..65535 nor floats in 0..1.
-        OSError: the file is not there or may not be read.
+        OSError: the file is not there or may not be read, or it is a folder.
     """
+    if Path(path).is_fifo():  # to open it would be to wait for ever
+        raise ValueError(f"{path} is a pipe, not a file")
     with open(path, "rb") as file, _quiet():
         try:
             if not os.fstat(file.fileno()).st_size:
                 raise ValueError("it is empty")
+            if _has_lost_its_end(file):
+                raise ValueError("it is cut off: there are only zeros where its end should be")
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(
@@ -54,6 +59,17 @@ def read(path):
             ) from error
         except Exception as error:  # on damaged files Pillow raises almost anything
             raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+
+
+def picture_names(folder):
+    """The names of the picture files in a folder, as a set.
+
+    One listing, and no look at the files: on a network drive that would take minutes. So it may
+    hold the name of a folder, or of a link that leads nowhere: `read` says so.
+    """
+    return {
+        name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and name[0] != "."
+    }
 
 
 def find(folder):
@@ -72,18 +88,13 @@ def find(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingDataError(f"there is no folder {folder} to take pictures from")
-    # Whatever is no folder: a link that leads nowhere is an error of `read`, not left out here.
-    found = [
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in SUFFIXES and path.name[0] != "." and not path.is_dir()
-    ]
+    found = sorted(picture_names(folder))
     if not found:
         raise ValueError(
             f"there is no picture in {folder} (subfolders are not searched). "
             f"Pictures are files that end in {' '.join(SUFFIXES)}"
         )
-    return sorted(found, key=lambda path: path.name)
+    return [folder / name for name in found]
 
 
 def find_split(folder, split):
@@ -143,30 +154,45 @@ def gather(paths, make, size, count, skip_bad=False):
         try:
             pictures[:, index] = make(paths[index])
         except (ValueError, OSError) as error:
-            text, name = str(error), str(paths[index])
-            return text if name in text else f"{name}: {text}"
+            return str(error)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         faults = list(
             tqdm(pool.map(work, range(len(paths))), "pictures", len(paths), delay=2, leave=False)
         )
     bad = [index for index, fault in enumerate(faults) if fault]
+    report([(paths[index], faults[index]) for index in bad], len(paths), skip_bad)
+    return np.delete(pictures, bad, axis=1) if bad else pictures
+
+
+def report(bad, count, skip_bad=False, what="pictures"):
+    """Tell which files cannot be used: in an error, or printed if they may be left out.
+
+    Args:
+        bad: list of pairs, the name of a file and what is wrong with it.
+        count: number of files, the good ones too.
+        skip_bad: whether the bad ones may be left out; never all of them.
+        what: what the files are.
+
+    Raises:
+        ValueError: there are bad files, and they may not be left out.
+    """
     if not bad:
-        return pictures
-    if not skip_bad or len(bad) == len(paths):
-        lines = some([faults[index] for index in bad], "\n  ")
+        return
+    faults = [text if str(name) in text else f"{name}: {text}" for name, text in bad]
+    lines = ":\n  " + some(faults, "\n  ", NAMED)
+    if not skip_bad or len(bad) == count:
         raise ValueError(
-            f"{len(bad)} of {len(paths)} pictures cannot be used:\n  {lines}\n"
-            "Repair or remove them, or load with skip_bad=True, which leaves out the bad ones."
+            f"{len(bad)} of {count} {what} cannot be used{lines}\n"
+            "Repair or remove them, or leave out the bad ones with skip_bad=True."
         )
-    print(f"{len(bad)} of {len(paths)} pictures left out: {some([paths[i] for i in bad])}")
-    return np.delete(pictures, bad, axis=1)
+    print(f"{len(bad)} of {count} {what} left out{lines}")
 
 
-def some(items, separator=", "):
-    """The first `LISTED` of a list in one text, and how many more there are."""
-    more = [f"and {len(items) - LISTED} more"] * (len(items) > LISTED)
-    return separator.join([*map(str, items[:LISTED]), *more])
+def some(items, separator=", ", most=LISTED):
+    """The first items of a list in one text, and how many more there are."""
+    more = [f"and {len(items) - most} more"] * (len(items) > most)
+    return separator.join([*(_printable(str(item)) for item in items[:most]), *more])
 
 
 def resize(picture, size, method="photo"):
@@ -185,6 +211,23 @@ def height_width(size):
     if len(pair) != 2 or not all(isinstance(n, (int, np.integer)) and n > 0 for n in pair):
         raise ValueError(f"size is a whole number above 0 or a pair (height, width), not {size!r}")
     return pair
+
+
+def _has_lost_its_end(file):
+    """Whether a JPEG ends in zeros, as a crash leaves it; Pillow would read it, grey below."""
+    file.seek(-min(16, os.fstat(file.fileno()).st_size), os.SEEK_END)
+    ends_in_zeros = not file.read().strip(b"\0")
+    file.seek(0)
+    if not ends_in_zeros:
+        return False
+    content = file.read().rstrip(b"\0")  # zeros after the mark of the end do no harm
+    file.seek(0)
+    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
+
+
+def _printable(text):
+    """A text in one line, fit for any terminal: file names may hold whatever bytes."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def _to_rgb(image):

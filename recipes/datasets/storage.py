@@ -123,9 +123,11 @@ def download(url, path, sha256=None, size=None, timeout=30, progress=True):
                 os.replace(part, whole)
             try:
                 _check(whole, url, sha256, size)
-            except ValueError:
+            except ValueError as error:
                 whole.unlink()
-                raise
+                raise ValueError(
+                    f"{error}. It was deleted; try again later, or put the right file at {path}"
+                ) from None
             os.replace(whole, path)
     return path
 
@@ -145,7 +147,7 @@ def read_json(path, keys):
         value = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {path}") from None
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter: brackets in thousands of brackets
         value = None
     if not (isinstance(value, dict) and set(keys) <= set(value)):
         raise ValueError(f"{path} is damaged, or another kind of file: remove it and make it anew")

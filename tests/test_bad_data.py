@@ -1,0 +1,63 @@
+"""A folder of pictures with fifty faults: each is used rightly or named, by every loader."""
+
+import os
+
+import pytest
+
+from recipes.datasets import pictures
+from tools import bad_data
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("bad") / bad_data.SPLIT
+    folder.mkdir()
+    return folder, bad_data.write(folder, 200)
+
+
+@pytest.mark.parametrize("name", bad_data.LOADERS)
+def test_each_picture_is_used_rightly_or_named(folder, name):
+    counts, faults = bad_data.check(bad_data.LOADERS[name], *folder)
+    assert not faults
+    assert counts["used rightly"] + counts["named"] == 200
+    assert counts["named"] > 20
+
+
+def test_there_are_fifty_faults(folder):
+    assert len(bad_data.FAULTS) == 50
+    made = {title for title, _ in folder[1].values() if title}
+    assert made <= set(bad_data.FAULTS)
+    assert len(made) > 40  # a system may not know links, pipes, or some of the names
+
+
+# That the check itself can fail
+
+
+@pytest.mark.parametrize(
+    ("name", "function", "found"),
+    [
+        ("ImageOps.exif_transpose", lambda image: image, "(EXIF: mirrored JPEG) is used wrongly"),
+        ("_has_lost_its_end", lambda file: False, "(JPEG with zeros at the end) is used wrongly"),
+        ("report", lambda *_: None, "but 200 are not named\nthe report does not begin with '0 of"),
+        ("_printable", str, "pictures used, but 177 are not named"),
+        ("picture_names", lambda folder: {min(os.listdir(folder))}, "1 pictures used, but 200"),
+    ],
+)
+def test_the_check_finds_a_loader_that_is_wrong(folder, monkeypatch, name, function, found):
+    monkeypatch.setattr(f"recipes.datasets.pictures.{name}", function)
+    _, faults = bad_data.check(bad_data.load_pictures, *folder)
+    assert found in "\n".join(faults)
+
+
+def test_a_good_picture_that_is_left_out_is_found(folder, monkeypatch):
+    def read(path):
+        if path.suffix == ".webp":
+            raise ValueError(f"{path} is not liked")
+        return pictures.read(path)
+
+    def load(folder, skip_bad):
+        size = bad_data.HEIGHT, bad_data.WIDTH
+        return pictures.load(pictures.find(folder), size, skip_bad=skip_bad, read=read)
+
+    _, faults = bad_data.check(load, *folder)
+    assert "(animated) is good, but left out" in "\n".join(faults)

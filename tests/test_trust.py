@@ -1,0 +1,519 @@
+"""Nothing is executed from data: what our code calls, and what hostile files bring about."""
+
+import ast
+import http.server
+import io
+import json
+import os
+import shutil
+import stat
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+from PIL import Image
+
+from recipes.captioning import Captioner, ImageCaptionFeatureExtractor, MergeCaptioner, Vocabulary
+from recipes.captioning.features import Features
+from recipes.datasets import cityscapes, coco, fashion_mnist, flickr8k, storage
+from recipes.dcgan import DCGAN
+
+ROOT = Path(__file__).parents[1]
+
+# What our code calls
+
+MODULES = {
+    "pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "jsonpickle", "shelve",
+    "marshal", "yaml", "runpy", "tarfile", "zipfile",
+}  # fmt: skip
+NAMES = {
+    "eval", "exec", "compile", "__import__", "os.system", "os.popen", "subprocess.getoutput",
+    "subprocess.getstatusoutput", "tensorflow.saved_model.load",
+}  # fmt: skip
+STARTS = ("os.exec", "os.spawn", "os.posix_spawn", "numpy.lib.npyio")
+ATTRIBUTES = {"enable_unsafe_deserialization", "read_pickle", "TFSMLayer"}
+READS_ARCHIVES = {"zipfile", "zipfile.Path", "zipfile.BadZipFile"}  # nothing is unpacked
+KEYWORDS = {"shell": False, "allow_pickle": False, "safe_mode": True}  # the only value allowed
+
+
+class Scan(ast.NodeVisitor):
+    """Finds what a piece of our code must not do: `found`, a list of `path:line: what`."""
+
+    def __init__(self, source, path="recipes/x.py"):
+        self.path, self.found, self.aliases, self.opened = path, [], {}, []
+        self.unpacks = path == "recipes/datasets/storage.py"
+        self.visit(ast.parse(source, path))
+
+    def fault(self, node, what):
+        self.found.append(f"{self.path}:{node.lineno}: {what}")
+
+    def name(self, node):
+        """The dotted name of an expression, beginning with the module that it comes from."""
+        if isinstance(node, ast.Attribute):
+            return f"{self.name(node.value)}.{node.attr}"
+        return self.aliases.get(node.id, node.id) if isinstance(node, ast.Name) else "?"
+
+    def check_name(self, node, name):
+        archive = name.split(".")[0] in ("tarfile", "zipfile")
+        if archive and (self.unpacks or name in READS_ARCHIVES):
+            return
+        forbidden = name in NAMES or name.startswith(STARTS) or name.split(".")[0] in MODULES
+        if forbidden or name.split(".")[-1] in ATTRIBUTES:
+            self.fault(node, name)
+
+    def visit_Import(self, node):
+        for alias in node.names:
+            top = alias.name.split(".")[0]
+            self.aliases[alias.asname or top] = alias.name if alias.asname else top
+            self.check_name(node, alias.name)
+
+    def visit_ImportFrom(self, node):
+        for alias in node.names:
+            self.aliases[alias.asname or alias.name] = f"{node.module}.{alias.name}"
+            self.check_name(node, f"{node.module}.{alias.name}")
+
+    def visit_Name(self, node):
+        self.check_name(node, self.name(node))
+
+    def visit_Attribute(self, node):
+        self.check_name(node, self.name(node))
+        if not isinstance(node.value, ast.Name):  # else it would be found twice
+            self.visit(node.value)
+
+    def visit_With(self, node):
+        calls = [item.context_expr for item in node.items]
+        self.opened.append([self.name(call.func) for call in calls if isinstance(call, ast.Call)])
+        self.generic_visit(node)
+        self.opened.pop()
+
+    def visit_Call(self, node):
+        name = self.name(node.func)
+        given = {keyword.arg: keyword.value for keyword in node.keywords}
+        for key, allowed in KEYWORDS.items():
+            if key in given and getattr(given[key], "value", None) is not allowed:
+                self.fault(node, f"{key} is not {allowed}")
+        if name.endswith((".extractall", ".extract", ".unpack_archive")):
+            kind = self.opened[-1] if self.opened else []
+            filtered = getattr(given.get("filter"), "value", None) == "data"
+            if not (self.unpacks and (kind == ["zipfile.ZipFile"] or filtered)):
+                self.fault(node, f"{name} without a filter, or outside of storage.py")
+        if name.endswith(".get_file") and ("file_hash" not in given or "extract" in given):
+            self.fault(node, "a download without a hash, or unpacked unseen")
+        if name == "PIL.Image.open" and "datasets" in self.path and "formats" not in given:
+            self.fault(node, "Image.open takes every kind of file, and PostScript is a program")
+        self.generic_visit(node)
+
+    def visit_Constant(self, node):
+        value = node.value
+        if isinstance(value, str) and value.startswith("http://") and value != "http://":
+            self.fault(node, f"{value[:60]}: neither encrypted nor with a hash")
+
+
+BAD = """
+import pickle
+from pickle import loads as read
+import joblib as j
+import sklearn.externals, dill
+from cloudpickle import load
+import numpy as np; np.load("a.npy", allow_pickle=True)
+import numpy as np; np.load("a.npy", allow_pickle=allowed)
+eval(text)
+list(map(exec, texts))
+compile(text, "", "exec")
+__import__(name)
+import os; os.system(name)
+from os import system as run; run(name)
+import os; os.execv(name, [])
+import subprocess; subprocess.run(name, shell=True)
+import subprocess as s; s.Popen(name, shell=shell)
+import yaml; yaml.load(text)
+import marshal
+import keras; keras.models.load_model("a.keras", safe_mode=False)
+import keras; keras.config.enable_unsafe_deserialization()
+from keras.config import enable_unsafe_deserialization
+from keras import layers; layers.TFSMLayer(path)
+import tensorflow as tf; tf.saved_model.load("a")
+import keras; keras.utils.get_file("a", url)
+import keras; keras.utils.get_file("a", url, file_hash=md5, extract=True)
+import tarfile
+import zipfile; zipfile.ZipFile("a")
+from zipfile import ZipFile
+import shutil; shutil.unpack_archive("a")
+archive.extractall("a")
+URL = "http://example.org/a.zip"
+url = f"http://example.org/{name}"
+"""
+GOOD = """
+import numpy as np; np.load("a.npy", allow_pickle=False); np.load("a.npy")
+model.compile(); re.compile(text); model.evaluate(); executor.execute()
+import os; os.path.join("a"); os.replace("a", "b")
+import subprocess; subprocess.run([name], shell=False)
+import keras; keras.models.load_model("a.keras"); keras.models.load_model("a", safe_mode=True)
+import zipfile; zipfile.Path("a") and zipfile.BadZipFile
+url.startswith(("http://", "https://")); print("the form of http://example.org")
+import keras; keras.utils.get_file("a", url, file_hash=md5)
+"""
+
+
+@pytest.mark.parametrize("source", BAD.strip().splitlines())
+def test_the_scan_finds(source):
+    assert Scan(source).found
+
+
+@pytest.mark.parametrize("source", GOOD.strip().splitlines())
+def test_the_scan_lets_pass(source):
+    assert not Scan(source).found
+
+
+def test_the_scan_knows_how_archives_are_unpacked():
+    home = "recipes/datasets/storage.py"
+    for call in ('tarfile.open("a") as f: f.extractall("b", filter="data")',
+                 'zipfile.ZipFile("a") as f: f.extractall("b")'):  # fmt: skip
+        source = f"import tarfile, zipfile\nwith {call}"
+        assert not Scan(source, home).found
+        assert Scan(source).found
+    assert Scan('import tarfile\nwith tarfile.open("a") as f: f.extractall("b")', home).found
+    source = "from PIL import Image; Image.open(path{})"
+    assert Scan(source.format(""), "recipes/datasets/x.py").found
+    assert not Scan(source.format(', formats=("PNG",)'), "recipes/datasets/x.py").found
+
+
+def test_our_code_calls_nothing_that_is_forbidden():
+    sources = {
+        path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8")
+        for folder in ("recipes", "tools", "benchmarks")
+        for path in (ROOT / folder).rglob("*.py")
+    }
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+        code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
+        sources[path.name] = "\n".join(code)
+    assert len(sources) > 70
+    assert [fault for path, source in sources.items() for fault in Scan(source, path).found] == []
+
+
+# Archives; test_storage.py has the plain cases
+
+
+def tar_with(path, *members):
+    """A tar file of a picture and of `(name, type, link)`; a link leads to a file of that name."""
+    with tarfile.open(path, "w:gz") as archive:
+        for name, kind, link in [("train/1.png", tarfile.REGTYPE, ""), *members]:
+            member = tarfile.TarInfo(name)
+            member.type, member.linkname, member.size = kind, link, 4 * (not link)
+            archive.addfile(member, io.BytesIO(b"evil"))
+
+
+@pytest.mark.parametrize(
+    "members",
+    [
+        [("way", tarfile.SYMTYPE, "../.."), ("way/evil", tarfile.REGTYPE, "")],
+        [("evil", tarfile.BLKTYPE, "x")],
+        [("val", tarfile.SYMTYPE, "train")],
+        [("train", tarfile.LNKTYPE, "/etc")],
+        [("val/../../../evil", tarfile.REGTYPE, "")],
+        [("/evil", tarfile.DIRTYPE, "")],
+    ],
+)
+def test_a_hostile_archive_of_a_data_set(tmp_path, monkeypatch, members):
+    monkeypatch.setenv("RECIPES_DATA_DIR", str(tmp_path))
+    tar_with(tmp_path / "cityscapes.tar.gz", *members)
+    with pytest.raises(ValueError, match=r"cityscapes.tar.gz: member '.*; nothing unpacked"):
+        cityscapes.load()
+    assert os.listdir(tmp_path) == ["cityscapes.tar.gz"]
+
+
+@pytest.mark.parametrize("kind", [stat.S_IFCHR, stat.S_IFBLK, stat.S_IFSOCK])
+def test_devices_in_a_zip(tmp_path, kind):
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as archive:
+        member = zipfile.ZipInfo("odd")
+        member.external_attr = (kind | 0o644) << 16
+        archive.writestr(member, "x")
+    with pytest.raises(ValueError, match="'odd' is a link or a device"):
+        storage.unpack(tmp_path / "a.zip", tmp_path / "a")
+
+
+# Downloads
+
+
+@pytest.fixture
+def server():
+    """Answers every request with the same few bytes; `url` is its address."""
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", "4")
+            self.end_headers()
+            self.wfile.write(b"evil")
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.url = f"http://127.0.0.1:{server.server_port}/"
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_a_download_that_misses_its_checksum_is_deleted_and_named(tmp_path, monkeypatch, server):
+    monkeypatch.setenv("RECIPES_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
+    monkeypatch.setattr(fashion_mnist, "URL", server.url)
+    with pytest.raises(ValueError, match="expected SHA-256 .* It was deleted; ") as error:
+        fashion_mnist.load()
+    assert str(tmp_path / "fashion-mnist" / "train-images-idx3-ubyte.gz") in str(error.value)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
+
+
+# Files that hold code
+
+
+class Evil:
+    """Unpickled, it makes a file."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.fixture
+def mark(tmp_path):
+    """The file that is there when code of a hostile file was executed."""
+    return tmp_path / "executed"
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    inputs = keras.Input((8, 8, 3))
+    outputs = layers.Dense(5, name="dense")(layers.GlobalAveragePooling2D()(inputs))
+    return ImageCaptionFeatureExtractor(keras.Model(inputs, outputs))
+
+
+@pytest.fixture(scope="module")
+def captioner(extractor, tmp_path_factory):
+    vocabulary = Vocabulary(["a", "dog"])
+    model = MergeCaptioner(len(vocabulary), (5,), width=2, embedding=2)
+    folder = tmp_path_factory.mktemp("saved") / "captioner"
+    Captioner(model, vocabulary, extractor).save(folder)
+    return folder
+
+
+@pytest.fixture
+def saved(tmp_path, captioner):
+    """A folder with a captioner, in which a test may change something."""
+    return shutil.copytree(captioner, tmp_path / "captioner")
+
+
+def test_pickled_objects_in_place_of_features(tmp_path, extractor, mark):
+    photo, out = tmp_path / "photo.png", tmp_path / "features"
+    Image.new("RGB", (8, 8)).save(photo)
+    made = ImageCaptionFeatureExtractor(extractor.backbone, out)
+    made.extract_features([photo])
+    np.save(out / "features.npy", np.array([Evil(mark)]), allow_pickle=True)
+    for load in (Features.open, lambda out: made.extract_features([photo])):
+        with pytest.raises(ValueError, match=r"features\.npy cannot be used"):
+            load(out)
+    assert not mark.exists()
+    np.load(out / "features.npy", allow_pickle=True)
+    assert mark.exists()  # it is as hostile as was meant
+
+
+def lambda_model(path, mark):
+    inputs = keras.Input((8, 8, 3))
+    text = str(mark)
+    run = layers.Lambda(lambda x: (open(text, "w").close(), x)[1], output_shape=(8, 8, 3))
+    outputs = layers.GlobalAveragePooling2D()(run(inputs))
+    keras.Model(inputs, outputs).save(path)
+    mark.unlink(missing_ok=True)
+
+
+def changed_config(path, change):
+    """Lets `change` work on the configuration of a `.keras` file."""
+    with zipfile.ZipFile(path) as archive:
+        content = {name: archive.read(name) for name in archive.namelist()}
+    config = json.loads(content["config.json"])
+    change(config)
+    content["config.json"] = json.dumps(config)
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, data in content.items():
+            archive.writestr(name, data)
+
+
+def calls(module, name, **config):
+    """A `.keras` file that has something else than a layer of Keras in place of a layer."""
+
+    def make(path, mark):
+        inputs = keras.Input((4,))
+        keras.Model(inputs, layers.Dense(2, name="dense")(inputs)).save(path)
+        layer = {"module": module, "class_name": name, "registered_name": None, "config": config}
+        if "command" in config:
+            config["command"] = f"touch {mark}"
+        changed_config(path, lambda value: value["config"]["layers"][1].update(layer))
+
+    return make
+
+
+def hdf5(path, mark):
+    lambda_model(path.with_suffix(".h5"), mark)
+    path.with_suffix(".h5").rename(path)
+
+
+HOSTILE = {
+    "a Lambda layer": lambda_model,
+    "a Lambda layer in HDF5": hdf5,
+    "os.system": calls("os", "system", command=""),
+    "subprocess": calls("subprocess", "Popen", args=["true"]),
+    "a function that downloads": calls("keras.utils", "get_file", fname="a", origin="file:///b"),
+    "an end of safe mode": calls("keras.config", "enable_unsafe_deserialization"),
+    "a SavedModel": calls("keras.layers", "TFSMLayer", filepath="a", call_endpoint="serve"),
+    "no configuration": lambda path, mark: changed_config(
+        (calls("a", "b")(path, mark), path)[1], lambda value: value.clear()
+    ),
+    "no zip": lambda path, mark: path.write_bytes(b"no zip"),
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("name", ["captioner.keras", "extractor.keras"])
+def test_a_saved_model_that_holds_code(saved, mark, name, kind):
+    (saved / name).unlink()
+    HOSTILE[kind](saved / name, mark)
+    with pytest.raises(ValueError, match=f"{name} cannot be loaded"):
+        Captioner.load(saved)
+    assert not mark.exists()
+
+
+def test_the_lambda_layer_is_as_hostile_as_was_meant(tmp_path, mark):
+    lambda_model(tmp_path / "a.keras", mark)
+    keras.models.load_model(tmp_path / "a.keras", safe_mode=False)(np.zeros((1, 8, 8, 3)))
+    assert mark.exists()
+
+
+def test_a_gan_whose_settings_hold_code(tmp_path, mark):
+    """As notebooks load it."""
+    path = tmp_path / "gan.keras"
+    gan = DCGAN(width=2, latent_dim=2)
+    gan.compile()
+    gan.save(path)
+    keras.models.load_model(path)
+    lambda_model(tmp_path / "evil.keras", mark)
+    with zipfile.ZipFile(tmp_path / "evil.keras") as archive:
+        evil = json.loads(archive.read("config.json"))["config"]["layers"][1]
+    whole = path.read_bytes()
+    for place in ("config", "compile_config"):
+        path.write_bytes(whole)
+        changed_config(path, lambda value, place=place: value[place].update(learning_rate=evil))
+        with pytest.raises((ValueError, TypeError)):
+            keras.models.load_model(path)
+        assert not mark.exists()
+
+
+def test_another_model_in_place_of_the_captioner(saved, extractor):
+    extractor.backbone.save(saved / "captioner.keras")
+    with pytest.raises(ValueError, match=r"captioner\.keras is a Functional, not a captioner"):
+        Captioner.load(saved)
+
+
+# Settings
+
+
+NOT_OURS = ["", "{", "[]", "5", "null", '"words"', "[" * 100_000, "{}", "\ufeff{}", '{"a": 1}']
+
+
+@pytest.mark.parametrize(
+    ("name", "load"),
+    [
+        ("captioner.json", Captioner.load),
+        ("vocabulary.json", lambda folder: Vocabulary.load(folder / "vocabulary.json")),
+        ("extractor.json", ImageCaptionFeatureExtractor.load),
+    ],
+)
+def test_json_that_is_not_ours(saved, name, load):
+    for content in [*NOT_OURS, '{"words": "abc"}', '{"words": {"a": 1}}', '{"words": [["a"]]}']:
+        (saved / name).write_text(content, encoding="utf-8")
+        with pytest.raises(ValueError, match=name):
+            load(saved)
+    (saved / name).write_bytes(b"\xff\xfe")
+    with pytest.raises(ValueError, match=name):
+        load(saved)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"backbone": "../../evil", "weights": "pretrained"},
+        {"backbone": "/etc/passwd", "weights": "imagenet"},
+        {"backbone": "NoSuchNet", "weights": "pretrained"},
+        {"backbone": "imagenet_utils", "weights": "pretrained"},
+        {"backbone": "__loader__", "weights": "pretrained"},
+        {"backbone": {"module": "os", "class_name": "system"}, "weights": "pretrained"},
+        {"backbone": ["MobileNetV2"], "weights": "pretrained"},
+        {"backbone": "scenes", "weights": "imagenet"},
+        {"backbone": "scenes", "weights": 5},
+        {"backbone": "scenes", "weights": ["a"]},
+        {"backbone": "scenes", "weights": __file__},
+        {"backbone": "scenes", "weights": "pretrained", "spatial": "no"},
+        {"dtype": "object"},
+        {"dtype": 3},
+        {"batch_size": "many"},
+        {"batch_size": 0},
+        {"shape": [6]},
+        {"weights_sha256": "0"},
+    ],
+)
+def test_an_extractor_of_other_settings(saved, changes):
+    path = saved / "extractor.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    with pytest.raises(ValueError, match=r"extractor\.json"):
+        ImageCaptionFeatureExtractor.load(saved)
+
+
+# Names that lead out of the folder
+
+OUT = ["../out.jpg", "../../flickr8k/../out.jpg", "{}/out.jpg", "sub/../../out.jpg", "..\\out.jpg"]
+
+
+@pytest.mark.parametrize("name", OUT)
+def test_captions_of_photos_outside_of_the_folder(tmp_path, name):
+    name = name.format(tmp_path)
+    images = tmp_path / "flickr8k" / "Images"
+    for path in (images / "a.jpg", tmp_path / "out.jpg", images.parent / "out.jpg"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8)).save(path)
+    (images.parent / "captions.txt").write_text(f"image,caption\na.jpg,a dog\n{name},a secret\n")
+    with pytest.raises(ValueError, match="1 image that is not in .*Images") as error:
+        flickr8k.load("all", images.parent)
+    assert name in str(error.value) or repr(name)[1:-1] in str(error.value)
+    data = flickr8k.load("all", images.parent, skip_missing=True)
+    assert data.paths == [images / "a.jpg"]
+    (images.parent / "train.txt").write_text(f"a.jpg\n{name}\n")
+    assert flickr8k.load("train", images.parent, skip_missing=True).paths == data.paths
+
+
+@pytest.mark.parametrize("name", OUT)
+@pytest.mark.parametrize("download", [False, True])
+def test_coco_of_photos_outside_of_the_folder(tmp_path, monkeypatch, server, name, download):
+    monkeypatch.setenv("RECIPES_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(coco, "URL", server.url)
+    value = {
+        "images": [{"id": 1, "file_name": name.format(tmp_path)}],
+        "annotations": [{"id": 1, "image_id": 1, "caption": "a secret"}],
+    }
+    path = tmp_path / "coco" / "annotations" / "captions_train2017.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(value))
+    with pytest.raises(ValueError, match="is not the plain name of a file"):
+        coco.load(download=download)
+    assert not list(tmp_path.rglob("out.jpg*"))
+    shutil.copy(path, path.with_name("instances_train2017.json"))
+    with pytest.raises(ValueError, match=r"instances_train2017\.json"):
+        coco.boxes()
