@@ -3,11 +3,17 @@
 import keras
 import numpy as np
 
+from recipes import replicas
 from recipes.model import RecipeModel
 
 
 class GAN(RecipeModel):
     """Base of the GANs. A recipe adds its networks, `compile` and `train_step`."""
+
+    def compile(self, jit_compile="auto", **kwargs):
+        # XLA has no operation by which the replicas could add up their gradients.
+        jit_compile = False if replicas.several() else jit_compile
+        super().compile(jit_compile=jit_compile, **kwargs)
 
     def get_compile_config(self):
         return {
@@ -19,6 +25,12 @@ class GAN(RecipeModel):
         self.compile(
             **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
+
+    def track(self, part, *values):
+        """Updates the losses, in the order in which they were named; returns what `fit` shows."""
+        for tracker, value in zip(self.trackers, values, strict=True):
+            tracker.update_state(part.balanced(value))
+        return {tracker.name: tracker.result() for tracker in self.trackers}
 
     def adam(self, model, learning_rate, beta_1):
         """An Adam optimizer for the weights of `model`, built: a resumed run needs its state."""

@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from recipes import replicas
+
 
 def bce(target, logits):
     """Mean binary cross-entropy of logits of any shape against one constant target.
@@ -77,9 +79,10 @@ def feature_matching_loss(real_features, fake_features):
             in size.
 
     Returns:
-        A scalar: the mean over the features of (mean_real - mean_fake)^2.
+        A scalar: the mean over the features of (mean_real - mean_fake)^2. Means are those of the
+        global batch, if replicas share one.
     """
-    gap = ops.mean(real_features, axis=0) - ops.mean(fake_features, axis=0)
+    gap = replicas.mean(real_features) - replicas.mean(fake_features)
     return ops.mean(ops.square(gap))
 
 
@@ -97,7 +100,8 @@ def class_loss(labels, class_logits):
 def masked_cross_entropy(words, logits):
     """Mean cross-entropy of the next word, over all words of the batch but padding.
 
-    A mean over all places would fall with the length of the longest caption.
+    A mean over all places would fall with the length of the longest caption. Where replicas share a
+    batch, each returns what its words add to the mean over the words of the global batch.
 
     Args:
         words: int tensor, `(batch, length)`; 0 is padding.
@@ -105,4 +109,7 @@ def masked_cross_entropy(words, logits):
     """
     losses = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
     mask = ops.cast(ops.not_equal(words, 0), losses.dtype)
-    return ops.sum(losses * mask) / ops.maximum(ops.sum(mask), 1.0)
+    count = ops.sum(mask)
+    mean = ops.sum(losses * mask) / ops.maximum(count, 1.0)
+    # Keras divides a loss by the number of replicas, but not one that is a scalar.
+    return replicas.balanced(mean, count, replicas.SUM)

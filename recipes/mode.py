@@ -7,6 +7,8 @@
 | `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
 """
 
+import functools
+import json
 import os
 import platform
 from pathlib import Path
@@ -70,6 +72,71 @@ def start(seed, deterministic=False):
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"Python {platform.python_version()}"
     )
+
+
+def strategy(batch_size=None):
+    """How to train on the devices at hand: `with strategy(BATCH_SIZE).scope():` make the model.
+
+    Several GPUs share out each batch of the data set (`MirroredStrategy`); so do the machines that
+    `TF_CONFIG` names (`MultiWorkerMirroredStrategy`); and so do the CPUs into which TensorFlow was
+    told to divide the machine's one, where there is no GPU. Otherwise it is TensorFlow's default
+    strategy, which changes nothing.
+
+    Args:
+        batch_size: rows in a batch of the data set, the global one. No more devices are used.
+
+    Raises:
+        ValueError: fewer rows than there are machines' devices, which cannot be left out.
+    """
+    if machines() > 1:
+        everywhere = _multi_worker()
+        count = everywhere.num_replicas_in_sync
+        if batch_size is not None and batch_size < count:
+            raise ValueError(
+                f"batch_size {batch_size}: each of the {count} devices of all machines needs a row"
+            )
+        return everywhere
+    for kind in ("GPU", "CPU"):
+        devices = tf.config.list_physical_devices(kind)
+        # Asked for without starting TensorFlow, as `list_logical_devices` would.
+        parts = [tf.config.get_logical_device_configuration(device) or [0] for device in devices]
+        count = sum(map(len, parts))
+        if count:
+            break
+    count = count if batch_size is None else min(count, batch_size)
+    if count < 2:
+        return tf.distribute.get_strategy()
+    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
+
+
+@functools.cache
+def _multi_worker():
+    return tf.distribute.MultiWorkerMirroredStrategy()  # it refuses to be made twice
+
+
+def machines():
+    """How many machines train together: those that `TF_CONFIG` names, else 1."""
+    cluster = _tf_config().get("cluster", {})
+    return max(1, sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")))
+
+
+def is_chief():
+    """Whether this process is the one that writes files; the only one is."""
+    config = _tf_config()
+    task = config.get("task", {})
+    if "chief" in config.get("cluster", {}):
+        return task.get("type") == "chief"
+    return task.get("index", 0) == 0
+
+
+def _tf_config():
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        config = json.loads(text)
+        config.get
+    except (ValueError, AttributeError):
+        raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary") from None
+    return config
 
 
 def _read(variable, known):

@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
+from recipes import replicas
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import END, PAD
 
@@ -235,7 +236,8 @@ class ImageCaptioner(CaptionModel):
             words = inputs["words"]
             said = tf.cast((words != PAD) & (words != END), attention.dtype)
             once = 1 - tf.reduce_sum(attention * said[..., None], 1)
-            self.add_loss(self.doubly_stochastic * tf.reduce_mean(tf.square(once)))
+            penalty = self.doubly_stochastic * tf.reduce_mean(tf.square(once))
+            self.add_loss(replicas.balanced(penalty, tf.shape(words)[0]))
         return logits
 
     def encode(self, features):
