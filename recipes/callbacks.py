@@ -8,6 +8,7 @@ import keras
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
+from recipes.replicas import from_first
 
 
 def progress():
@@ -85,6 +86,9 @@ class Resume(keras.callbacks.Callback):
             ValueError: the checkpoint is of another model.
         """
         self.restored, self.history = True, {}
+        return from_first(model, self._load(model))
+
+    def _load(self, model):
         checkpoints = self.checkpoints()
         if not checkpoints:
             return 0

@@ -7,10 +7,13 @@
 | `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
 """
 
+import atexit
 import functools
 import json
 import os
 import platform
+import shutil
+import tempfile
 from pathlib import Path
 
 import keras
@@ -37,8 +40,13 @@ def choose(*, reduced, smoke, full):
 def output_dir(name):
     """The folder that recipe `name` writes to, made if it is not there: a `pathlib.Path`.
 
-    Each mode has its own, so that a reduced run never resumes a full one.
+    Each mode has its own, so that a reduced run never resumes a full one. Of several machines that
+    train together the first one writes there; the others get a folder that goes when they end.
     """
+    if not is_chief():
+        folder = tempfile.mkdtemp(prefix=f"{name}-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
     folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
     folder = folder / current() / name
     folder.mkdir(parents=True, exist_ok=True)
@@ -61,6 +69,8 @@ def set_seed(seed, deterministic=False):
 def start(seed, deterministic=False):
     """First line of every recipe: sets precision and seed, prints what the notebook runs on."""
     precision = _read("RECIPES_PRECISION", tuple(POLICIES))
+    if machines() > 1:
+        _multi_worker()  # TensorFlow asks for it before its first operation
     keras.config.set_dtype_policy(POLICIES[precision])
     set_seed(seed, deterministic)
     devices = tf.config.list_physical_devices("GPU")

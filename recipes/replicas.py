@@ -47,6 +47,37 @@ def split(total):
     return (total + replica.replica_id_in_sync_group) // replica.num_replicas_in_sync
 
 
+def from_first(model, number):
+    """Gives every machine what the first one has: the model, its optimizers and seeds, a number.
+
+    Args:
+        model: one that was made and compiled under the strategy.
+        number: int.
+
+    Returns:
+        int, the `number` of the first machine.
+    """
+    strategy = model.distribute_strategy
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return number
+    fields = keras.tree.flatten([x for x in vars(model).values() if isinstance(x, list | tuple)])
+    fields += vars(model).values()
+    optimizers = [x for x in fields if isinstance(x, keras.optimizers.Optimizer)]
+    variables = [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+
+    @tf.function
+    def copy(number):
+        def first(x):
+            mine = tf.where(this().replica_id_in_sync_group == 0, x, tf.zeros_like(x))
+            return this().all_reduce(SUM, mine)
+
+        for variable in variables:
+            variable.assign(first(variable.value))
+        return first(number)
+
+    return int(strategy.experimental_local_results(strategy.run(copy, [tf.constant(number)]))[0])
+
+
 class Part:
     """The rows of the global batch that this replica has.
 
