@@ -162,6 +162,7 @@ class CycleGAN(TranslationGAN):
             check_images(images, name, shape)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"a batch of {len(batch[0])} pictures of x, {len(batch[1])} of y")
+        self.check_share(len(batch[0]))
 
     def train_step(self, data):
         x, y = data

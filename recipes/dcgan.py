@@ -148,6 +148,7 @@ class DCGAN(LatentGAN):
 
     def check_batch(self, batch):
         check_images(batch, "training pictures", self.image_shape)
+        self.check_share(len(batch))
 
     def train_step(self, images):
         # As many fakes as there are pictures: the last batch may be a small one.

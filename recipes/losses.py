@@ -100,8 +100,7 @@ def class_loss(labels, class_logits):
 def masked_cross_entropy(words, logits):
     """Mean cross-entropy of the next word, over all words of the batch but padding.
 
-    A mean over all places would fall with the length of the longest caption. Where replicas share a
-    batch, each returns what its words add to the mean over the words of the global batch.
+    A mean over all places would fall with the length of the longest caption.
 
     Args:
         words: int tensor, `(batch, length)`; 0 is padding.
@@ -109,7 +108,4 @@ def masked_cross_entropy(words, logits):
     """
     losses = keras.losses.sparse_categorical_crossentropy(words, logits, from_logits=True)
     mask = ops.cast(ops.not_equal(words, 0), losses.dtype)
-    count = ops.sum(mask)
-    mean = ops.sum(losses * mask) / ops.maximum(count, 1.0)
-    # Keras divides a loss by the number of replicas, but not one that is a scalar.
-    return replicas.balanced(mean, count, replicas.SUM)
+    return ops.sum(losses * mask) / ops.maximum(ops.sum(mask), 1.0)

@@ -93,35 +93,45 @@ def strategy(batch_size=None):
     strategy, which changes nothing.
 
     Args:
-        batch_size: rows in a batch of the data set, the global one. No more devices are used.
+        batch_size: rows in a batch of the data set, the global one. If there are more devices than
+            rows, the model trains on one.
 
     Raises:
-        ValueError: fewer rows than there are machines' devices, which cannot be left out.
+        ValueError: several machines, and more devices than rows.
     """
-    if machines() > 1:
-        everywhere = _multi_worker()
-        count = everywhere.num_replicas_in_sync
-        if batch_size is not None and batch_size < count:
-            raise ValueError(
-                f"batch_size {batch_size}: each of the {count} devices of all machines needs a row"
-            )
-        return everywhere
+    several = machines() > 1
+    devices = [] if several else _devices()
+    count = _multi_worker().num_replicas_in_sync if several else len(devices)
+    enough = batch_size is None or batch_size >= count
+    if several and not enough:
+        raise ValueError(
+            f"batch_size {batch_size}, but the machines have {count} devices: give "
+            "each of them a row"
+        )
+    if several:
+        return _multi_worker()
+    return _mirrored(devices) if count > 1 and enough else tf.distribute.get_strategy()
+
+
+# Each is made once: TensorFlow's collective operations mix up two of them.
+@functools.cache
+def _multi_worker():
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirrored(devices):
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _devices():
+    """The names of the GPUs, or where there is none, of the CPUs."""
     for kind in ("GPU", "CPU"):
         devices = tf.config.list_physical_devices(kind)
         # Asked for without starting TensorFlow, as `list_logical_devices` would.
         parts = [tf.config.get_logical_device_configuration(device) or [0] for device in devices]
-        count = sum(map(len, parts))
-        if count:
-            break
-    count = count if batch_size is None else min(count, batch_size)
-    if count < 2:
-        return tf.distribute.get_strategy()
-    return tf.distribute.MirroredStrategy([f"{kind}:{i}" for i in range(count)])
-
-
-@functools.cache
-def _multi_worker():
-    return tf.distribute.MultiWorkerMirroredStrategy()  # it refuses to be made twice
+        if devices:
+            return tuple(f"{kind}:{i}" for i in range(sum(map(len, parts))))
 
 
 def machines():

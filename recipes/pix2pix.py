@@ -77,6 +77,7 @@ class Pix2Pix(TranslationGAN):
             check_images(images, name, shape)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"{len(batch[0])} input pictures, but {len(batch[1])} targets")
+        self.check_share(len(batch[0]))
 
     def train_step(self, data):
         inputs, targets = data

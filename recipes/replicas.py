@@ -47,6 +47,13 @@ def split(total):
     return (total + replica.replica_id_in_sync_group) // replica.num_replicas_in_sync
 
 
+def optimizers_of(model):
+    """A model's optimizers: its attributes, and the members of those that are lists."""
+    fields = [x if isinstance(x, list) else [x] for x in vars(model).values()]
+    found = [x for field in fields for x in field if isinstance(x, keras.optimizers.Optimizer)]
+    return list({id(optimizer): optimizer for optimizer in found}.values())
+
+
 def from_first(model, number):
     """Gives every machine what the first one has: the model, its optimizers and seeds, a number.
 
@@ -60,9 +67,7 @@ def from_first(model, number):
     strategy = model.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return number
-    fields = keras.tree.flatten([x for x in vars(model).values() if isinstance(x, list | tuple)])
-    fields += vars(model).values()
-    optimizers = [x for x in fields if isinstance(x, keras.optimizers.Optimizer)]
+    optimizers = optimizers_of(model)
     variables = [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
     @tf.function
@@ -102,8 +107,8 @@ class Part:
             self.first, self.total = tf.cumsum(counts, exclusive=True)[here], tf.reduce_sum(counts)
 
     def balanced(self, value):
-        """The mean of `value`, of this replica's rows, weighted as by `balanced`."""
-        return value if self.weight is None else balanced(tf.reduce_mean(value), self.rows)
+        """A mean over this replica's rows, weighted as by `balanced`."""
+        return balanced(value, self.rows)
 
     def cut(self, everyone):
         """This replica's rows of a tensor that has all of them."""

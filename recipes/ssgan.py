@@ -168,6 +168,7 @@ class SSGAN(LatentGAN):
         check_images(labelled, "labelled pictures", shape)
         check_images(unlabelled, "unlabelled pictures", shape)
         check_labels(labels, "labels", self.num_classes, count=len(labelled))
+        self.check_share(min(len(labelled), len(unlabelled)))
 
     def train_step(self, data):
         inputs, labels = data

@@ -5,7 +5,6 @@ import numpy as np
 import tensorflow as tf
 from keras import layers, ops
 
-from recipes import replicas
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import END, PAD
 
@@ -237,7 +236,9 @@ class ImageCaptioner(CaptionModel):
             said = tf.cast((words != PAD) & (words != END), attention.dtype)
             once = 1 - tf.reduce_sum(attention * said[..., None], 1)
             penalty = self.doubly_stochastic * tf.reduce_mean(tf.square(once))
-            self.add_loss(replicas.balanced(penalty, tf.shape(words)[0]))
+            if "weight" in inputs:  # one of several replicas; of no images the mean is NaN
+                penalty = tf.math.multiply_no_nan(penalty, inputs["weight"])
+            self.add_loss(penalty)
         return logits
 
     def encode(self, features):
