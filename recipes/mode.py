@@ -5,6 +5,7 @@
 | `RECIPES_MODE` | `reduced`, `smoke`, `full` | `reduced` |
 | `RECIPES_OUTPUT_DIR` | folder for what a notebook writes | `outputs` |
 | `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
+| `TF_CONFIG` | TensorFlow's list of the machines that train together | none |
 """
 
 import atexit
@@ -70,7 +71,7 @@ def start(seed, deterministic=False):
     """First line of every recipe: sets precision and seed, prints what the notebook runs on."""
     precision = _read("RECIPES_PRECISION", tuple(POLICIES))
     if machines() > 1:
-        _multi_worker()  # TensorFlow asks for it before its first operation
+        _multi_worker()  # which has to come before TensorFlow's first operation
     keras.config.set_dtype_policy(POLICIES[precision])
     set_seed(seed, deterministic)
     devices = tf.config.list_physical_devices("GPU")
@@ -78,7 +79,9 @@ def start(seed, deterministic=False):
         tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
     ]
     print(
-        f"mode {current()} | {', '.join(names) or 'CPU'} | {precision} | seed {seed} | "
+        f"mode {current()} | {', '.join(names) or 'CPU'}"
+        f"{f' on each of {machines()} machines' if machines() > 1 else ''} | "
+        f"{precision} | seed {seed} | "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"Python {platform.python_version()}"
     )
@@ -87,30 +90,21 @@ def start(seed, deterministic=False):
 def strategy(batch_size=None):
     """How to train on the devices at hand: `with strategy(BATCH_SIZE).scope():` make the model.
 
-    Several GPUs share out each batch of the data set (`MirroredStrategy`); so do the machines that
-    `TF_CONFIG` names (`MultiWorkerMirroredStrategy`); and so do the CPUs into which TensorFlow was
-    told to divide the machine's one, where there is no GPU. Otherwise it is TensorFlow's default
-    strategy, which changes nothing.
+    Several GPUs share out each batch of the data set (`MirroredStrategy`), and so do the machines
+    that `TF_CONFIG` names (`MultiWorkerMirroredStrategy`; `start` has to come first). Where there
+    is no GPU, a CPU that TensorFlow was told to divide counts as several, for tests. Otherwise it
+    is TensorFlow's default strategy, which changes nothing.
 
     Args:
-        batch_size: rows in a batch of the data set, the global one. If there are more devices than
-            rows, the model trains on one.
-
-    Raises:
-        ValueError: several machines, and more devices than rows.
+        batch_size: rows in a batch of the data set, the global one. A machine with more devices
+            than rows trains on one of them.
     """
-    several = machines() > 1
-    devices = [] if several else _devices()
-    count = _multi_worker().num_replicas_in_sync if several else len(devices)
-    enough = batch_size is None or batch_size >= count
-    if several and not enough:
-        raise ValueError(
-            f"batch_size {batch_size}, but the machines have {count} devices: give "
-            "each of them a row"
-        )
-    if several:
+    if machines() > 1:
         return _multi_worker()
-    return _mirrored(devices) if count > 1 and enough else tf.distribute.get_strategy()
+    devices = _devices()
+    if len(devices) == 1 or (batch_size is not None and batch_size < len(devices)):
+        return tf.distribute.get_strategy()
+    return _mirrored(devices)
 
 
 # Each is made once: TensorFlow's collective operations mix up two of them.
@@ -135,28 +129,27 @@ def _devices():
 
 
 def machines():
-    """How many machines train together: those that `TF_CONFIG` names, else 1."""
-    cluster = _tf_config().get("cluster", {})
+    """How many machines train together: those that `TF_CONFIG` names, else 1.
+
+    Raises:
+        ValueError: `TF_CONFIG` is not what TensorFlow takes.
+    """
+    cluster = _tf_config()["cluster"]
     return max(1, sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")))
 
 
 def is_chief():
-    """Whether this process is the one that writes files; the only one is."""
-    config = _tf_config()
-    task = config.get("task", {})
-    if "chief" in config.get("cluster", {}):
-        return task.get("type") == "chief"
-    return task.get("index", 0) == 0
+    """Whether this machine is the one of them that writes files."""
+    cluster, task = _tf_config()["cluster"], _tf_config()["task"]
+    return task.get("type") == "chief" if "chief" in cluster else task.get("index", 0) == 0
 
 
 def _tf_config():
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        config = json.loads(text)
-        config.get
-    except (ValueError, AttributeError):
-        raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary") from None
-    return config
+        return {"cluster": {}, "task": {}, **json.loads(text)}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary: {error}") from None
 
 
 def _read(variable, known):

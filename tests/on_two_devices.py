@@ -9,7 +9,6 @@ import sys
 import tempfile
 from pathlib import Path
 
-import recipes  # noqa: F401, I001  it sets how TensorFlow starts
 import keras
 import numpy as np
 import tensorflow as tf
