@@ -11,7 +11,7 @@ import numpy as np
 from recipes.callbacks import PictureGrid, Resume
 from recipes.datasets import Batches
 from recipes.dcgan import DCGAN
-from recipes.mode import output_dir, start, strategy
+from recipes.mode import is_chief, output_dir, start, strategy
 
 if __name__ == "__main__":
     start(0)
@@ -23,10 +23,10 @@ if __name__ == "__main__":
     folder = output_dir("dcgan")
     resume = Resume(folder / "checkpoints", batches)
     grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
-    done = resume.restore(gan)
-    gan.fit(
-        batches.dataset, epochs=done + 1, initial_epoch=done, callbacks=[grid, resume], verbose=0
-    )
+    if not is_chief():
+        gan.generator.weights[0].assign(gan.generator.weights[0] * 0)
+    resume.restore(gan)  # there is no checkpoint, but the second gets what the first has
+    gan.fit(batches.dataset, callbacks=[grid, resume], verbose=0)
     gan.save(folder / "dcgan.keras")
     weights = b"".join(weight.tobytes() for weight in gan.get_weights())
     report = {

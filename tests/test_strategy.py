@@ -90,19 +90,20 @@ def test_one_device_gets_the_default_strategy(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("config", "machines", "chief"),
+    ("cluster", "task", "machines", "chief"),
     [
-        ('{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 0}}', 1, True),
-        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 0}}', 2, True),
-        ('{"cluster": {"worker": ["a:1", "b:1"]}, "task": {"type": "worker", "index": 1}}', 2, False),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "worker", "index": 0}}', 2, False),
-        ('{"cluster": {"chief": ["a:1"], "worker": ["b:1"]}, "task": {"type": "chief", "index": 0}}', 2, True),
+        ({"worker": ["a:1"]}, ("worker", 0), 1, True),
+        ({"worker": ["a:1", "b:1"]}, ("worker", 0), 2, True),
+        ({"worker": ["a:1", "b:1"]}, ("worker", 1), 2, False),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, ("chief", 0), 2, True),
+        ({"chief": ["a:1"], "worker": ["b:1"]}, ("worker", 0), 2, False),
     ],
-)  # fmt: skip
+)
 def test_tf_config_says_how_many_machines_and_which_is_the_first(
-    monkeypatch, tmp_path, config, machines, chief
+    monkeypatch, tmp_path, cluster, task, machines, chief
 ):
-    monkeypatch.setenv("TF_CONFIG", config)
+    task = dict(zip(("type", "index"), task, strict=True))
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": task}))
     monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path))
     assert (mode.machines(), mode.is_chief()) == (machines, chief)
     assert mode.output_dir("x").is_relative_to(tmp_path) == chief

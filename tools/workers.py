@@ -45,8 +45,9 @@ def work(name, epochs=None):
 
     from recipes.model import RecipeModel
 
+    [path] = common.find_notebooks(common.ROOT, [name])
     names = {"__name__": "__main__"}
-    for cell in nbformat.read(common.NOTEBOOKS / f"{name}.ipynb", 4).cells:
+    for cell in nbformat.read(path, 4).cells:
         if cell.cell_type != "code" or (epochs and cell.id == "headline"):
             continue
         exec(compile(cell.source, f"{name}, cell {cell.id}", "exec"), names)
@@ -103,7 +104,7 @@ def end(processes, folder, limit=LIMIT):
 
 
 def lose_a_worker(processes, folder, limit=LIMIT):
-    """Kills the last worker when there is a checkpoint; returns the seconds until the others end."""
+    """Kills the last worker when there is a checkpoint; returns how long until the rest ended."""
     stop = time.monotonic() + limit
     while not list(folder.glob("outputs/**/epoch-*.weights.h5")):
         if time.monotonic() > stop or any(process.poll() is not None for process in processes):
