@@ -134,15 +134,14 @@ def check(name, epochs=None):
         whole = end(begin(name, folder, epochs), folder)
         seconds = time.monotonic() - began
         files = [path for path in folder.glob("outputs/**/*") if path.is_file()]
+        if left := [path.name for path in folder.glob("tmp-[1-9]/*")]:
+            raise RuntimeError(f"{name}: files that a worker but the first left: {left}")
         shutil.rmtree(folder / "outputs")
         noticed = lose_a_worker(begin(name, folder, epochs), folder)
         resumed = end(begin(name, folder, epochs), folder)
         log = (folder / "worker-0.log").read_text()
         if len(set(whole + resumed)) != 1 or "going on after epoch" not in log:
             raise RuntimeError(f"{name}: weights {whole}, after the loss of a worker {resumed}")
-        left = [str(path) for path in folder.glob("tmp-[1-9]/*")]
-        if left:
-            raise RuntimeError(f"{name}: files that a worker but the first left: {left}")
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     return {"name": name, "seconds": seconds, "noticed": noticed, "files": len(files)}
