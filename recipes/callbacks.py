@@ -11,10 +11,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
 from recipes.checks import check_images
+from recipes.replicas import from_first
 
 PART = "part.keras"  # a checkpoint that is being written
 STATE, WEIGHTS = "resume.json", "model.weights.h5"  # in a checkpoint; the second is Keras' name
@@ -180,6 +182,14 @@ class Resume(keras.callbacks.Callback):
             ValueError: the checkpoint is one of other settings, which are listed, or of another
                 version of the model; or none is whole.
         """
+        self._load(model)
+        epoch = from_first(model, self.state["epoch"])
+        if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # The other machines have no checkpoint: EarlyStopping begins anew on all of them.
+            self.state.update(epoch=epoch, stopping=[])
+        return epoch
+
+    def _load(self, model):
         settings, damaged = settings_of(model, self.batches), []
         self.state = {"epoch": 0, "settings": settings, "history": {}, "stopping": []}
         self.needed = set()
@@ -201,13 +211,12 @@ class Resume(keras.callbacks.Callback):
                 print(f"damaged, so the checkpoint before it is taken: {fault}")
             print(f"going on after epoch {state['epoch']}, from {path}")
             self.state, self.needed = state, epochs_needed(state)
-            return state["epoch"]
+            return
         if damaged:
             raise ValueError(
                 f"no checkpoint in {self.folder} is whole; remove that folder to start anew. "
                 + "; ".join(damaged)
             )
-        return 0
 
     def clear(self):
         """Removes the checkpoints: the model has been saved, or is to be trained anew."""

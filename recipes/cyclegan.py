@@ -9,7 +9,7 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses
+from recipes import losses, replicas
 from recipes.checks import check_images
 from recipes.layers import ReflectionPadding2D, convolution, normalize
 from recipes.translation import TranslationGAN, build_patchgan, build_unet, translate
@@ -136,8 +136,8 @@ class CycleGAN(TranslationGAN):
         Args:
             learning_rate: a float or a schedule, such as `LinearDecay`.
             beta_1: decay of Adam's first moment.
-            fused_updates: let XLA compile the update of the weights, which is faster; not under a
-                distribution strategy.
+            fused_updates: let XLA compile the update of the weights, which is faster; on one
+                device only.
             **kwargs: for `keras.Model.compile`.
         """
         self.compile_settings = {
@@ -146,7 +146,7 @@ class CycleGAN(TranslationGAN):
             "fused_updates": fused_updates,
             **kwargs,
         }
-        self.fused_updates = fused_updates
+        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add them up
         self.optimizers = [self.adam(net, learning_rate, beta_1) for net in self.networks]
         super().compile(optimizer=self.optimizers[0], **kwargs)
 
@@ -162,15 +162,17 @@ class CycleGAN(TranslationGAN):
             check_images(images, name, shape)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"a batch of {len(batch[0])} pictures of x, {len(batch[1])} of y")
+        self.check_share(len(batch[0]))
 
     def train_step(self, data):
         x, y = data
-        gradients, values = self.gradients(x, y)
+        part = replicas.Part(tf.shape(x)[0])
+        gradients, values = self.gradients(x, y, part)
         for optimizer, gradient, net in zip(self.optimizers, gradients, self.networks, strict=True):
             self.descend(optimizer, gradient, net)
-        return self.track(*values)
+        return self.track(part, *values)
 
-    def gradients(self, x, y):
+    def gradients(self, x, y, part):
         """Gradients of the four nets on one batch, and the values of the losses.
 
         The book has one tape and one loss for each net. Here what one net sees goes through it as
@@ -191,9 +193,11 @@ class CycleGAN(TranslationGAN):
             same = losses.l1(x, same_x) + losses.l1(y, same_y)
             total = fooled + self.cycle_weight * cycle + self.identity_weight * same
         weights = [g.trainable_variables, f.trainable_variables]
-        generator_gradients = tape.gradient(total, weights)
+        generator_gradients = tape.gradient(total, weights, output_gradients=part.weight)
         if self.pool_size:
-            fake_x, fake_y = self.pool_x.swap(fake_x), self.pool_y.swap(fake_y)
+            # Every replica keeps the fakes of all: the pools stay equal.
+            fake_x = part.cut(self.pool_x.swap(part.gather(fake_x)))
+            fake_y = part.cut(self.pool_y.swap(part.gather(fake_y)))
         weights = [disc_x.trainable_variables, disc_y.trainable_variables]
         with tf.GradientTape() as tape:
             judged = 0.0
@@ -201,7 +205,7 @@ class CycleGAN(TranslationGAN):
                 real_logits, fake_logits = self.together(net, real, tf.stop_gradient(fake))
                 # Half of it: the discriminators learn at half the generators' pace.
                 judged += 0.5 * (target(1.0, real_logits) + target(0.0, fake_logits))
-        discriminator_gradients = tape.gradient(judged, weights)
+        discriminator_gradients = tape.gradient(judged, weights, output_gradients=part.weight)
         values = (fooled, cycle, same, judged)
         return [*generator_gradients, *discriminator_gradients], values
 

@@ -8,10 +8,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses
+from recipes import losses, replicas
 from recipes.checks import check_images
 from recipes.gan import LatentGAN
-from recipes.layers import copy_of, update_average
+from recipes.layers import batch_norm, copy_of, update_average
 
 
 def build_generator(image_shape=(28, 28, 1), latent_dim=100, width=64, paper=False):
@@ -68,8 +68,8 @@ def start(paper, bias=False):
 def norm_and_activation(x, paper):
     """The paper's norm - ReLU, or the book's LeakyReLU - norm."""
     if paper:
-        return layers.ReLU()(layers.BatchNormalization()(x))
-    return layers.BatchNormalization()(layers.LeakyReLU(0.2)(x))
+        return layers.ReLU()(batch_norm()(x))
+    return batch_norm()(layers.LeakyReLU(0.2)(x))
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -148,10 +148,12 @@ class DCGAN(LatentGAN):
 
     def check_batch(self, batch):
         check_images(batch, "training pictures", self.image_shape)
+        self.check_share(len(batch))
 
     def train_step(self, images):
         # As many fakes as there are pictures: the last batch may be a small one.
-        latent = keras.random.normal((tf.shape(images)[0], self.latent_dim), seed=self.noise)
+        part = replicas.Part(tf.shape(images)[0])
+        latent = part.normal(self.latent_dim, self.noise)
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
             fakes = self.generator(latent, training=True)
             real_logits = self.discriminator(images, training=True)
@@ -163,19 +165,21 @@ class DCGAN(LatentGAN):
         # Both gradients are taken before either update, as in the book.
         generator_weights = self.generator.trainable_variables
         discriminator_weights = self.discriminator.trainable_variables
-        generator_gradients = generator_tape.gradient(generator_loss, generator_weights)
-        gradients = discriminator_tape.gradient(discriminator_loss, discriminator_weights)
+        generator_gradients = generator_tape.gradient(
+            generator_loss, generator_weights, output_gradients=part.weight
+        )
+        gradients = discriminator_tape.gradient(
+            discriminator_loss, discriminator_weights, output_gradients=part.weight
+        )
         self.generator_optimizer.apply(generator_gradients, generator_weights)
         self.discriminator_optimizer.apply(gradients, discriminator_weights)
         if self.average:
             steps = self.generator_optimizer.iterations
             update_average(self.averaged_generator, self.generator, self.average, steps)
-        values = (
+        return self.track(
+            part,
             discriminator_loss,
             generator_loss,
             keras.ops.sigmoid(real_logits),
             keras.ops.sigmoid(fake_logits),
         )
-        for tracker, value in zip(self.trackers, values, strict=True):
-            tracker.update_state(value)
-        return {tracker.name: tracker.result() for tracker in self.trackers}

@@ -3,11 +3,27 @@
 import keras
 import numpy as np
 
+from recipes import replicas
 from recipes.model import RecipeModel
 
 
 class GAN(RecipeModel):
     """Base of the GANs. A recipe adds its networks, `compile` and `train_step`."""
+
+    def compile(self, jit_compile="auto", **kwargs):
+        # XLA has no operation by which the replicas could add up their gradients.
+        jit_compile = False if replicas.several() else jit_compile
+        super().compile(jit_compile=jit_compile, **kwargs)
+
+    def check_share(self, rows):
+        """Raises `ValueError` unless each device gets one of a batch's rows: of none,
+        a convolution fails."""
+        devices = self.distribute_strategy.num_replicas_in_sync
+        if rows < devices:
+            raise ValueError(
+                f"batches of {rows}, which {devices} devices cannot share: make the model under "
+                "strategy(batch_size), which takes one device for it, or make the batches larger"
+            )
 
     def get_compile_config(self):
         return {
@@ -19,6 +35,13 @@ class GAN(RecipeModel):
         self.compile(
             **{name: keras.saving.deserialize_keras_object(value) for name, value in config.items()}
         )
+
+    def track(self, part, *values):
+        """Updates the losses, in the order in which they were named; returns what `fit` shows."""
+        for tracker, value in zip(self.trackers, values, strict=True):
+            # A mean has to be weighted; of a tensor of values, the tracker takes the mean itself.
+            tracker.update_state(part.balanced(value) if value.shape.rank == 0 else value)
+        return {tracker.name: tracker.result() for tracker in self.trackers}
 
     def adam(self, model, learning_rate, beta_1):
         """An Adam optimizer for the weights of `model`, built: a resumed run needs its state."""

@@ -3,6 +3,8 @@
 import keras
 from keras import layers, ops
 
+from recipes import replicas
+
 
 def convolution(filters, size=4, strides=2, padding="same", transposed=False, bias=False):
     """A convolution whose weights start from N(0, 0.02), as in DCGAN, Pix2Pix and CycleGAN."""
@@ -10,6 +12,15 @@ def convolution(filters, size=4, strides=2, padding="same", transposed=False, bi
     # A new initializer for each layer: a shared one would give all of them the same values.
     start = keras.initializers.RandomNormal(stddev=0.02)
     return kind(filters, size, strides, padding, use_bias=bias, kernel_initializer=start)
+
+
+def batch_norm():
+    """Batch norm of the global batch, where it is shared out among replicas.
+
+    Each would else have the statistics of its own rows, and moving ones that differ from those of
+    the others for good.
+    """
+    return layers.BatchNormalization(synchronized=replicas.several())
 
 
 def normalize(x, norm):
@@ -21,7 +32,7 @@ def normalize(x, norm):
             batch to zero, whatever it shows, so no norm may stand at such a place.
     """
     if norm == "batch":
-        return layers.BatchNormalization()(x)
+        return batch_norm()(x)
     if norm == "instance":  # as many groups as channels
         scale = keras.initializers.RandomNormal(1.0, 0.02)
         return layers.GroupNormalization(-1, epsilon=1e-5, gamma_initializer=scale)(x)

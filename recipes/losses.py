@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from recipes import replicas
+
 
 def bce(target, logits):
     """Mean binary cross-entropy of logits of any shape against one constant target.
@@ -77,9 +79,10 @@ def feature_matching_loss(real_features, fake_features):
             in size.
 
     Returns:
-        A scalar: the mean over the features of (mean_real - mean_fake)^2.
+        A scalar: the mean over the features of (mean_real - mean_fake)^2. Means are those of the
+        global batch, if replicas share one.
     """
-    gap = ops.mean(real_features, axis=0) - ops.mean(fake_features, axis=0)
+    gap = replicas.mean(real_features) - replicas.mean(fake_features)
     return ops.mean(ops.square(gap))
 
 

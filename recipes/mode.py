@@ -5,11 +5,17 @@
 | `RECIPES_MODE` | `reduced`, `smoke`, `full` | `reduced` |
 | `RECIPES_OUTPUT_DIR` | folder for what a notebook writes | `outputs` |
 | `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
+| `TF_CONFIG` | TensorFlow's list of the machines that train together | none |
 """
 
+import atexit
+import functools
+import json
 import os
 import platform
+import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 import keras
@@ -37,7 +43,8 @@ def choose(*, reduced, smoke, full):
 def output_dir(name, drive=False):
     """The folder that recipe `name` writes to, made if it is not there: a `pathlib.Path`.
 
-    Each mode has its own, so that a reduced run never resumes a full one.
+    Each mode has its own, so that a reduced run never resumes a full one. Of several machines that
+    train together the first one writes there; the others get a folder that goes when they end.
 
     Args:
         name: of the recipe.
@@ -48,6 +55,10 @@ def output_dir(name, drive=False):
         ValueError: `drive` outside Colab.
         OSError: the folder cannot be made, or lies in a Google Drive that is not mounted.
     """
+    if not is_chief():
+        folder = tempfile.mkdtemp(prefix=f"{name}-")
+        atexit.register(shutil.rmtree, folder, ignore_errors=True)
+        return Path(folder)
     folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
     if drive:
         if "google.colab" not in sys.modules:
@@ -90,6 +101,8 @@ def set_seed(seed, deterministic=False):
 def start(seed, deterministic=False):
     """First line of every recipe: sets precision and seed, prints what the notebook runs on."""
     precision = _read("RECIPES_PRECISION", tuple(POLICIES))
+    if machines() > 1:
+        _multi_worker()  # which has to come before TensorFlow's first operation
     keras.config.set_dtype_policy(POLICIES[precision])
     set_seed(seed, deterministic)
     devices = tf.config.list_physical_devices("GPU")
@@ -97,10 +110,77 @@ def start(seed, deterministic=False):
         tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
     ]
     print(
-        f"mode {current()} | {', '.join(names) or 'CPU'} | {precision} | seed {seed} | "
+        f"mode {current()} | {', '.join(names) or 'CPU'}"
+        f"{f' on each of {machines()} machines' if machines() > 1 else ''} | "
+        f"{precision} | seed {seed} | "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"Python {platform.python_version()}"
     )
+
+
+def strategy(batch_size=None):
+    """How to train on the devices at hand: `with strategy(BATCH_SIZE).scope():` make the model.
+
+    Several GPUs share out each batch of the data set (`MirroredStrategy`), and so do the machines
+    that `TF_CONFIG` names (`MultiWorkerMirroredStrategy`; `start` has to come first). Where there
+    is no GPU, a CPU that TensorFlow was told to divide counts as several, for tests. Otherwise it
+    is TensorFlow's default strategy, which changes nothing.
+
+    Args:
+        batch_size: rows in a batch of the data set, the global one. A machine with more devices
+            than rows trains on one of them.
+    """
+    if machines() > 1:
+        return _multi_worker()
+    devices = _devices()
+    if len(devices) == 1 or (batch_size is not None and batch_size < len(devices)):
+        return tf.distribute.get_strategy()
+    return _mirrored(devices)
+
+
+# Each is made once: TensorFlow's collective operations mix up two of them.
+@functools.cache
+def _multi_worker():
+    return tf.distribute.MultiWorkerMirroredStrategy()
+
+
+@functools.cache
+def _mirrored(devices):
+    return tf.distribute.MirroredStrategy(devices)
+
+
+def _devices():
+    """The names of the GPUs, or where there is none, of the CPUs."""
+    for kind in ("GPU", "CPU"):
+        devices = tf.config.list_physical_devices(kind)
+        # Asked for without starting TensorFlow, as `list_logical_devices` would.
+        parts = [tf.config.get_logical_device_configuration(device) or [0] for device in devices]
+        if devices:
+            return tuple(f"{kind}:{i}" for i in range(sum(map(len, parts))))
+
+
+def machines():
+    """How many machines train together: those that `TF_CONFIG` names, else 1.
+
+    Raises:
+        ValueError: `TF_CONFIG` is not what TensorFlow takes.
+    """
+    cluster = _tf_config()["cluster"]
+    return max(1, sum(len(cluster.get(kind, ())) for kind in ("chief", "worker")))
+
+
+def is_chief():
+    """Whether this machine is the one of them that writes files."""
+    cluster, task = _tf_config()["cluster"], _tf_config()["task"]
+    return task.get("type") == "chief" if "chief" in cluster else task.get("index", 0) == 0
+
+
+def _tf_config():
+    text = os.environ.get("TF_CONFIG") or "{}"
+    try:
+        return {"cluster": {}, "task": {}, **json.loads(text)}
+    except (ValueError, TypeError) as error:
+        raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary: {error}") from None
 
 
 def _read(variable, known):

@@ -54,6 +54,18 @@ class RecipeModel(keras.Model):
                 kwargs["epochs"] = callback.state["epoch"]  # none is left
         return super().fit(x, callbacks=callbacks, **kwargs)
 
+    def _maybe_symbolic_build(self, **kwargs):
+        """Nothing: these models are built. Keras' version takes the mean of the replicas' parts of
+        a batch, and fails if one is smaller, or there are several machines (docs/machines.md)."""
+
+    def _make_function(self, step):
+        # Keras 3.15 takes the mean of several machines' logs over an axis that a scalar has not.
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return super()._make_function(
+                lambda data: keras.tree.map_structure(lambda log: log[None], step(data))
+            )
+        return super()._make_function(step)
+
     def check_batch(self, batch):
         """Raises `ValueError` unless `batch` is what `train_step` takes."""
         raise NotImplementedError

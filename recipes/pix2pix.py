@@ -7,7 +7,7 @@ Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Netw
 import keras
 import tensorflow as tf
 
-from recipes import losses
+from recipes import losses, replicas
 from recipes.checks import check_images
 from recipes.translation import TranslationGAN, build_patchgan, build_unet, translate
 
@@ -50,8 +50,8 @@ class Pix2Pix(TranslationGAN):
         Args:
             learning_rate: a float or a `keras.optimizers.schedules.LearningRateSchedule`.
             beta_1: decay of Adam's first moment.
-            fused_updates: let XLA compile the update of the weights, which is faster; not under a
-                distribution strategy.
+            fused_updates: let XLA compile the update of the weights, which is faster; on one
+                device only.
             **kwargs: for `keras.Model.compile`.
         """
         self.compile_settings = {
@@ -60,7 +60,7 @@ class Pix2Pix(TranslationGAN):
             "fused_updates": fused_updates,
             **kwargs,
         }
-        self.fused_updates = fused_updates
+        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add them up
         self.generator_optimizer = self.adam(self.generator, learning_rate, beta_1)
         self.discriminator_optimizer = self.adam(self.discriminator, learning_rate, beta_1)
         super().compile(optimizer=self.generator_optimizer, **kwargs)
@@ -77,9 +77,11 @@ class Pix2Pix(TranslationGAN):
             check_images(images, name, shape)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"{len(batch[0])} input pictures, but {len(batch[1])} targets")
+        self.check_share(len(batch[0]))
 
     def train_step(self, data):
         inputs, targets = data
+        part = replicas.Part(tf.shape(inputs)[0])
         # Two tapes on one forward pass: each gradient stops at its own net.
         with tf.GradientTape() as generator_tape, tf.GradientTape() as discriminator_tape:
             outputs = self.generator(inputs, training=True)
@@ -89,12 +91,16 @@ class Pix2Pix(TranslationGAN):
             l1 = losses.l1(targets, outputs)
             generator_loss = losses.generator_loss(fake_logits)
             total = generator_loss + self.l1_weight * l1
-        gradients = generator_tape.gradient(total, self.generator.trainable_variables)
+        weights = self.generator.trainable_variables
+        gradients = generator_tape.gradient(total, weights, output_gradients=part.weight)
         self.descend(self.generator_optimizer, gradients, self.generator)
         weights = self.discriminator.trainable_variables
-        gradients = discriminator_tape.gradient(discriminator_loss, weights)
+        gradients = discriminator_tape.gradient(
+            discriminator_loss, weights, output_gradients=part.weight
+        )
         self.descend(self.discriminator_optimizer, gradients, self.discriminator)
         return self.track(
+            part,
             discriminator_loss,
             generator_loss,
             l1,

@@ -10,10 +10,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses
+from recipes import losses, replicas
 from recipes.checks import check_images, check_labels
 from recipes.gan import LatentGAN
-from recipes.layers import copy_of, update_average
+from recipes.layers import batch_norm, copy_of, update_average
 
 
 def build_generator(latent_dim=100, width=128, norm=False):
@@ -36,7 +36,7 @@ def build_generator(latent_dim=100, width=128, norm=False):
 
 
 def activate(x, norm):
-    return layers.LeakyReLU(0.2)(layers.BatchNormalization()(x) if norm else x)
+    return layers.LeakyReLU(0.2)(batch_norm()(x) if norm else x)
 
 
 def build_classifier(num_classes=10, width=128, image_shape=(28, 28, 1)):
@@ -168,6 +168,7 @@ class SSGAN(LatentGAN):
         check_images(labelled, "labelled pictures", shape)
         check_images(unlabelled, "unlabelled pictures", shape)
         check_labels(labels, "labels", self.num_classes, count=len(labelled))
+        self.check_share(min(len(labelled), len(unlabelled)))
 
     def train_step(self, data):
         inputs, labels = data
@@ -193,40 +194,44 @@ class SSGAN(LatentGAN):
                 return losses.feature_matching_loss(target, out["features"])
             return losses.generator_loss(losses.real_logit(out["logits"]))
 
-        self.lower(class_loss, self.classifier_optimizer)
+        self.lower(class_loss, self.classifier_optimizer, replicas.Part(tf.shape(labelled)[0]))
         if not self.supervised_only:
-            count = tf.shape(real)[0]
-            fakes, tape = self.draw(count)
-            self.lower(real_loss, self.discriminator_optimizer)
-            self.lower(fake_loss, self.discriminator_optimizer)
+            part = replicas.Part(tf.shape(real)[0])
+            fakes, tape = self.draw(part)
+            self.lower(real_loss, self.discriminator_optimizer, part)
+            self.lower(fake_loss, self.discriminator_optimizer, part)
             if self.generator_batch != "shared":
-                fakes, tape = self.draw(self.generator_batch or 2 * count)
+                whole = self.generator_batch
+                part = replicas.Part(replicas.split(whole) if whole else 2 * part.rows)
+                fakes, tape = self.draw(part)
             with tf.GradientTape(watch_accessed_variables=False) as head:
                 head.watch(fakes)
                 loss = generator_loss()
             # The chain rule in two pieces: shared fakes pass through the generator only once,
             # although the discriminator has changed since they were drawn.
             variables = self.generator.trainable_variables
-            pull = head.gradient(loss, fakes)
+            pull = head.gradient(loss, fakes, output_gradients=part.weight)
             gradients = tape.gradient(fakes, variables, output_gradients=pull)
             self.generator_optimizer.apply(gradients, variables)
-            self.trackers["generator_loss"].update_state(loss)
+            self.trackers["generator_loss"].update_state(part.balanced(loss))
         if self.average:
             steps = self.classifier_optimizer.iterations
             update_average(self.averaged_classifier, self.classifier, self.average, steps)
         return {metric.name: metric.result() for metric in self.metrics}
 
-    def lower(self, loss, optimizer):
-        """One gradient step of `optimizer` on the classifier; `loss` names its tracker."""
+    def lower(self, loss, optimizer, part):
+        """One gradient step of `optimizer` on the classifier, by the loss of `part` of the batch;
+        `loss` names its tracker."""
         variables = self.classifier.trainable_variables
         with tf.GradientTape() as tape:
             value = loss()
-        optimizer.apply(tape.gradient(value, variables), variables)
-        self.trackers[loss.__name__].update_state(value)
+        gradients = tape.gradient(value, variables, output_gradients=part.weight)
+        optimizer.apply(gradients, variables)
+        self.trackers[loss.__name__].update_state(part.balanced(value))
 
-    def draw(self, count):
+    def draw(self, part):
         """New pictures, and the tape on which they were drawn."""
-        latent = keras.random.normal((count, self.latent_dim), seed=self.noise)
+        latent = part.normal(self.latent_dim, self.noise)
         with tf.GradientTape() as tape:
             fakes = self.generator(latent, training=True)
         return fakes, tape

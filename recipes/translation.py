@@ -161,12 +161,6 @@ class TranslationGAN(GAN):
     def metrics(self):
         return self.trackers
 
-    def track(self, *values):
-        """Updates the losses, in the order in which they were named; returns what `fit` shows."""
-        for tracker, value in zip(self.trackers, values, strict=True):
-            tracker.update_state(value)
-        return {tracker.name: tracker.result() for tracker in self.trackers}
-
     def descend(self, optimizer, gradients, model):
         """One step of `optimizer`, compiled by XLA, which reads each weight once instead of a
         dozen times: Adam on 54 million weights takes a fifth of a step otherwise."""

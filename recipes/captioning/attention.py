@@ -235,7 +235,10 @@ class ImageCaptioner(CaptionModel):
             words = inputs["words"]
             said = tf.cast((words != PAD) & (words != END), attention.dtype)
             once = 1 - tf.reduce_sum(attention * said[..., None], 1)
-            self.add_loss(self.doubly_stochastic * tf.reduce_mean(tf.square(once)))
+            penalty = self.doubly_stochastic * tf.reduce_mean(tf.square(once))
+            if "weight" in inputs:  # one of several replicas; of no images the mean is NaN
+                penalty = tf.math.multiply_no_nan(penalty, inputs["weight"])
+            self.add_loss(penalty)
         return logits
 
     def encode(self, features):

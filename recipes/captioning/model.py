@@ -3,6 +3,8 @@
 import keras
 import tensorflow as tf
 
+from recipes import replicas
+from recipes.captioning.vocabulary import PAD
 from recipes.losses import masked_cross_entropy
 from recipes.model import RecipeModel
 
@@ -27,12 +29,39 @@ class CaptionModel(RecipeModel):
         self.searches = {}  # the compiled beam searches, by the number of beams
 
     def compile(self, optimizer="adam", loss=masked_cross_entropy, **kwargs):
-        """As `keras.Model.compile`, with the loss per word; padding does not count."""
+        """As `keras.Model.compile`, with the loss per word, a scalar; padding does not count.
+
+        Where replicas share a batch, XLA is off, and an optimizer's `clipnorm` holds for each
+        replica's part of a gradient: Keras clips before it adds them up.
+        """
+        if replicas.several():
+            kwargs["jit_compile"] = False
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.optimizer.build(self.trainable_variables)  # a resumed run needs its state
 
     def compile_from_config(self, config):
         self.compile(**keras.saving.deserialize_keras_object(config))
+
+    def train_step(self, data):
+        return super().train_step(self.weighted(data))
+
+    def test_step(self, data):
+        return super().test_step(self.weighted(data))
+
+    @staticmethod
+    def weighted(data):
+        """A batch, and where replicas share it, what the words and images of this one weigh.
+
+        Then the sum over the replicas is the mean over the words of the global batch. The replicas
+        have to agree here, before the forward pass: if one stops for the others after that, it
+        goes on with the `losses` of another, as Keras has one list for all.
+        """
+        if replicas.this() is None:
+            return data
+        inputs, words = data
+        one, count = tf.ones(()), tf.math.count_nonzero(words != PAD)
+        inputs = {**inputs, "weight": replicas.balanced(one, tf.shape(words)[0])}
+        return inputs, words, replicas.balanced(one, count, replicas.SUM)
 
     def check_features(self, features):
         """Raises `ValueError` unless `features` are those that the captioner was built for."""

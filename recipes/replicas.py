@@ -1,0 +1,124 @@
+"""What a replica has to know of the others, when a strategy shares a batch out among devices.
+
+Keras sums the gradients over the replicas. So each loss, a mean over the replica's own rows, has to
+be weighted by the replica's share of the global batch: then the sum is the gradient of the mean
+over the global batch, as on one device. On one device nothing here adds an operation.
+"""
+
+import keras
+import tensorflow as tf
+from keras import ops
+
+SUM, MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
+
+
+def several():
+    """Whether the strategy in force has more than one replica."""
+    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+
+
+def this():
+    """TensorFlow's context of the replica that runs, where it is one of several; else None."""
+    return tf.distribute.get_replica_context() if several() else None
+
+
+def balanced(value, count, reduction=MEAN):
+    """A mean over this replica's `count` elements, so weighted that the mean (or the sum) over the
+    replicas is the mean over all elements."""
+    replica = this()
+    if replica is None:
+        return value
+    count = tf.cast(count, value.dtype)
+    weight = tf.math.divide_no_nan(count, replica.all_reduce(reduction, count))
+    return tf.math.multiply_no_nan(value, weight)  # of no rows it is NaN, and weighs nothing
+
+
+def mean(x):
+    """The mean over the first axis, of the rows of all replicas."""
+    value, replica = ops.mean(x, axis=0), this()
+    return value if replica is None else replica.all_reduce(MEAN, balanced(value, tf.shape(x)[0]))
+
+
+def split(total):
+    """How many of `total` rows this replica makes; an int, or an int tensor."""
+    replica = this()
+    if replica is None:
+        return total
+    return (total + replica.replica_id_in_sync_group) // replica.num_replicas_in_sync
+
+
+def optimizers_of(model):
+    """A model's optimizers: its attributes, and the members of those that are lists."""
+    fields = [x if isinstance(x, list) else [x] for x in vars(model).values()]
+    found = [x for field in fields for x in field if isinstance(x, keras.optimizers.Optimizer)]
+    return list({id(optimizer): optimizer for optimizer in found}.values())
+
+
+def from_first(model, number):
+    """Gives every machine what the first one has: the model, its optimizers and seeds, a number.
+
+    Args:
+        model: one that was made and compiled under the strategy.
+        number: int.
+
+    Returns:
+        int, the `number` of the first machine.
+    """
+    strategy = model.distribute_strategy
+    if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+        return number
+    optimizers = optimizers_of(model)
+    variables = [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
+
+    @tf.function
+    def copy(number):
+        def first(x):
+            mine = tf.where(this().replica_id_in_sync_group == 0, x, tf.zeros_like(x))
+            return this().all_reduce(SUM, mine)
+
+        for variable in variables:
+            variable.assign(first(variable.value))
+        return first(number)
+
+    return int(strategy.experimental_local_results(strategy.run(copy, [tf.constant(number)]))[0])
+
+
+class Part:
+    """The rows of the global batch that this replica has.
+
+    Args:
+        rows: how many; int scalar tensor.
+
+    Attributes:
+        weight: their share of the global batch: the `output_gradients` of a loss that is their
+            mean. None on one device.
+    """
+
+    def __init__(self, rows):
+        self.rows, self.first, self.total, self.weight = rows, 0, rows, None
+        replica = this()
+        if replica is not None:
+            here = replica.replica_id_in_sync_group
+            # The last batch of an epoch may be a small one, and be shared out unequally.
+            mine = tf.cast(rows, tf.float32) * tf.one_hot(here, replica.num_replicas_in_sync)
+            counts = replica.all_reduce(SUM, mine)
+            self.weight = counts[here] / tf.reduce_sum(counts)
+            counts = tf.cast(counts, tf.int32)
+            self.first, self.total = tf.cumsum(counts, exclusive=True)[here], tf.reduce_sum(counts)
+
+    def balanced(self, value):
+        """A mean over this replica's rows, weighted as by `balanced`."""
+        return balanced(value, self.rows)
+
+    def cut(self, everyone):
+        """This replica's rows of a tensor that has all of them."""
+        return everyone if self.weight is None else everyone[self.first : self.first + self.rows]
+
+    def gather(self, mine):
+        """All replicas' rows, from a tensor that has this one's."""
+        return mine if self.weight is None else this().all_gather(mine, axis=0)
+
+    def normal(self, width, seed):
+        """Noise, float `(rows, width)`. Keras' generators have the same state on each replica: so
+        each draws the noise of the global batch, and takes its own rows."""
+        return self.cut(keras.random.normal((self.total, width), seed=seed))
