@@ -454,6 +454,17 @@ def test_load_names_the_file_where_the_reader_does_not(paths):
         pictures.load(paths[5:6], 8, read=read)
 
 
+def test_an_error_without_a_text_is_one_too(paths, capsys):
+    def read(path):
+        if path == paths[5]:
+            raise ValueError
+        return pictures.read(path)
+
+    found = pictures.load(paths, 8, skip_bad=True, read=read)
+    assert found[:, 0, 0, 0].tolist() == [i for i in range(30) if i != 5]
+    assert str(paths[5]) in capsys.readouterr().out
+
+
 def test_every_bad_file_has_one_printable_line(capsys):
     names = ["two\nlines.png", "\x1b[31mred.png", "no text \udcff.png", "ünd 'so' 🐕.png"]
     pictures.report([(name, "it is empty") for name in names], 9, skip_bad=True)

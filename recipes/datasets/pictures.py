@@ -160,7 +160,7 @@ def gather(paths, make, size, count, skip_bad=False):
         faults = list(
             tqdm(pool.map(work, range(len(paths))), "pictures", len(paths), delay=2, leave=False)
         )
-    bad = [index for index, fault in enumerate(faults) if fault]
+    bad = [index for index, fault in enumerate(faults) if fault is not None]
     report([(paths[index], faults[index]) for index in bad], len(paths), skip_bad)
     return np.delete(pictures, bad, axis=1) if bad else pictures
 
