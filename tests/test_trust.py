@@ -37,7 +37,10 @@ NAMES = {
 }  # fmt: skip
 STARTS = ("os.exec", "os.spawn", "os.posix_spawn", "numpy.lib.npyio")
 ATTRIBUTES = {"enable_unsafe_deserialization", "read_pickle", "TFSMLayer"}
-READS_ARCHIVES = {"zipfile", "zipfile.Path", "zipfile.BadZipFile"}  # nothing is unpacked
+READS_ARCHIVES = {  # nothing is unpacked
+    "zipfile", "zipfile.Path", "zipfile.BadZipFile", "zipfile.ZipFile", "zipfile.ZipInfo",
+}  # fmt: skip
+RUNS_NOTEBOOKS = "tools/workers.py"  # ours, cell by cell
 KEYWORDS = {"shell": False, "allow_pickle": False, "safe_mode": True}  # the only value allowed
 
 
@@ -61,6 +64,8 @@ class Scan(ast.NodeVisitor):
     def check_name(self, node, name):
         archive = name.split(".")[0] in ("tarfile", "zipfile")
         if archive and (self.unpacks or name in READS_ARCHIVES):
+            return
+        if self.path == RUNS_NOTEBOOKS and name in ("exec", "compile"):
             return
         forbidden = name in NAMES or name.startswith(STARTS) or name.split(".")[0] in MODULES
         if forbidden or name.split(".")[-1] in ATTRIBUTES:
@@ -110,7 +115,8 @@ class Scan(ast.NodeVisitor):
 
     def visit_Constant(self, node):
         value = node.value
-        if isinstance(value, str) and value.startswith("http://") and value != "http://":
+        here = ("http://", "http://127.0.0.1:")
+        if isinstance(value, str) and value.startswith("http://") and value not in here:
             self.fault(node, f"{value[:60]}: neither encrypted nor with a hash")
 
 
