@@ -41,9 +41,13 @@ from recipes.mode import start
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
-    "merge": {"model": {"width": 512, "embedding": 256}, "batch": 128, "rate": 2e-3, "epochs": 6},
+    "merge": {
+        "model": {"width": 512, "embedding": 256},
+        "batch": 128, "rate": 2e-3, "average": 0.99, "epochs": 6,
+    },
     "attention": {
-        "model": {"attention_units": 256, "dropout": 0.4}, "batch": 64, "rate": 1e-3, "epochs": 9,
+        "model": {"attention_units": 256, "dropout": 0.4},
+        "batch": 64, "rate": 1e-3, "average": 0.999, "epochs": 9,
     },
 }  # fmt: skip
 
@@ -78,7 +82,10 @@ def main(kind, seed, epochs):
     build = MergeCaptioner if kind == "merge" else ImageCaptioner
     model = build(len(vocabulary), extractor.shape, seed=seed, **settings["model"])
     decay = keras.optimizers.schedules.CosineDecay(settings["rate"], epochs * parts["train"].steps)
-    model.compile(keras.optimizers.Adam(decay, clipnorm=5.0, use_ema=True, ema_momentum=0.999))
+    adam = keras.optimizers.Adam(
+        decay, clipnorm=5.0, use_ema=True, ema_momentum=settings["average"]
+    )
+    model.compile(adam)
     history = model.fit(
         parts["train"].dataset,
         validation_data=parts["dev"].dataset,
