@@ -21,6 +21,8 @@ from tools import common
 # " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
 KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
 
+STRIP = ("01_dcgan", "03_pix2pix", "04_cyclegan", "07_attention_captioning")  # heads the README
+
 
 def complaints(nb, stderr, root):
     """What must not stand in a committed notebook: warnings, this machine's paths, addresses."""
@@ -90,6 +92,34 @@ def render(path, root):
     return ""
 
 
+def write_pictures(root):
+    """The README's pictures, as the notebooks have them: docs/NAME.png, and docs/strip.png."""
+    import nbformat
+
+    (root / "docs").mkdir(exist_ok=True)
+    strip = []
+    for path in common.find_notebooks(root):
+        try:
+            data = common.thumbnail(nbformat.read(path, as_version=4))
+        except ValueError:
+            continue  # it was never rendered
+        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
+        small = picture.copy()
+        small.thumbnail((360, 360))
+        small.quantize(128).save(root / f"docs/{path.stem}.png", optimize=True)
+        if path.stem in STRIP:
+            strip.append(picture.resize((round(picture.width * 220 / picture.height), 220)))
+    if strip:
+        sheet = Image.new(
+            "RGB", (sum(x.width for x in strip) + 12 * (len(strip) - 1), 220), "white"
+        )
+        left = 0
+        for picture in strip:
+            sheet.paste(picture, (left, 0))
+            left += picture.width + 12
+        sheet.quantize(256).save(root / "docs/strip.png", optimize=True)
+
+
 def main(names=(), root=common.ROOT):
     failed = 0
     for path in common.find_notebooks(root, names):
@@ -97,6 +127,8 @@ def main(names=(), root=common.ROOT):
         error = render(path, root)
         failed += bool(error)
         print(f"FAILED, left alone: {error}" if error else "rendered", flush=True)
+    if not failed:
+        write_pictures(root)
     return int(failed > 0)
 
 
