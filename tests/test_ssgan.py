@@ -46,7 +46,7 @@ def test_how_many_pictures_the_generator_draws(settings, drawn):
     gan = SSGAN(width=4, generator_width=4, **settings)
     gan.compile()
     counts, draw = [], gan.draw
-    gan.draw = lambda n: (counts.append(int(n)), draw(n))[1]
+    gan.draw = lambda part: (counts.append(int(part.rows)), draw(part))[1]
     step(gan)
     assert counts == drawn
 
@@ -66,7 +66,7 @@ def test_the_generators_gradient_is_that_of_one_tape():
     variables = gan.generator.trainable_variables
     expected = tape.gradient(loss, variables)
 
-    def draw(count):
+    def draw(part):
         with tf.GradientTape() as tape:
             return gan.generator(latent, training=True), tape
 
