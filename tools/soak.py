@@ -380,8 +380,18 @@ def killed(names):
     return well
 
 
+def module(name, *arguments):
+    """Runs another of our programs; whether all is well."""
+    print(f"\n{name} ...", flush=True)
+    return subprocess.run([sys.executable, "-m", name, *arguments], cwd=common.ROOT).returncode == 0
+
+
 # Each prints its table and says whether all is well.
-STEPS = [lambda: killed(JOBS)]
+STEPS = [
+    lambda: killed(JOBS),
+    lambda: module("tools.bad_data", "--count", "2000"),
+    lambda: module("tools.workers", "--epochs", "2"),
+]
 
 
 def main(arguments):
