@@ -147,8 +147,8 @@ import tensorflow as tf; tf.saved_model.load("a")
 import keras; keras.utils.get_file("a", url)
 import keras; keras.utils.get_file("a", url, file_hash=md5, extract=True)
 import tarfile
-import zipfile; zipfile.ZipFile("a")
-from zipfile import ZipFile
+import zipfile; zipfile.ZipFile("a").extractall("b")
+from zipfile import ZipFile; ZipFile("a").extract("b")
 import shutil; shutil.unpack_archive("a")
 archive.extractall("a")
 URL = "http://example.org/a.zip"
