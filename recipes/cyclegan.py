@@ -146,7 +146,7 @@ class CycleGAN(TranslationGAN):
             "fused_updates": fused_updates,
             **kwargs,
         }
-        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add them up
+        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add up theirs
         self.optimizers = [self.adam(net, learning_rate, beta_1) for net in self.networks]
         super().compile(optimizer=self.optimizers[0], **kwargs)
 

@@ -11,7 +11,7 @@ class GAN(RecipeModel):
     """Base of the GANs. A recipe adds its networks, `compile` and `train_step`."""
 
     def compile(self, jit_compile="auto", **kwargs):
-        # XLA has no operation by which the replicas could add up their gradients.
+        # XLA cannot compile a step in which the replicas add up their gradients.
         jit_compile = False if replicas.several() else jit_compile
         super().compile(jit_compile=jit_compile, **kwargs)
 

@@ -60,7 +60,7 @@ class Pix2Pix(TranslationGAN):
             "fused_updates": fused_updates,
             **kwargs,
         }
-        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add them up
+        self.fused_updates = fused_updates and not replicas.several()  # XLA cannot add up theirs
         self.generator_optimizer = self.adam(self.generator, learning_rate, beta_1)
         self.discriminator_optimizer = self.adam(self.discriminator, learning_rate, beta_1)
         super().compile(optimizer=self.generator_optimizer, **kwargs)
