@@ -163,7 +163,8 @@ class Resume(keras.callbacks.Callback):
 
     Args:
         folder: where the checkpoints go; one training at a time.
-        *batches: the `Batches` that the training reads, which are set to the right epoch.
+        *batches: the `Batches` that the training reads, those of the validation too; they are set
+            to the right epoch.
     """
 
     stops = ()  # the training's EarlyStopping callbacks: `in_order` sets them

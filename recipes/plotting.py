@@ -90,9 +90,7 @@ def _whole(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         yield part
         os.replace(part, path)
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            part.unlink()
+    except OSError as error:  # Pillow has removed the part
         raise OSError(
             error.errno,
             f"cannot write {path}: {error.strerror or error}. Make room there, or get the "

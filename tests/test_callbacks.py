@@ -8,6 +8,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from PIL import Image
 
 from recipes import plotting
@@ -257,7 +258,7 @@ def test_resume_keeps_the_last_two_checkpoints_until_they_are_cleared(tmp_path):
 
 def test_a_training_that_was_done_is_found_done(tmp_path, capsys):
     net, history = train(tmp_path, 3)
-    again, same = train(tmp_path, 3)
+    again, same = train(tmp_path, 3, [progress()])
     assert_same(net, again)
     assert history == same
     assert "nothing is left to train" in capsys.readouterr().out
@@ -446,6 +447,28 @@ def stopped_early(folder, *callbacks, patience=2):
         on_epoch_end=lambda epoch, logs: logs.update(val_loss=float(abs(epoch - 2)))
     )
     return train(folder, 9, [worse, stop, *callbacks])
+
+
+def test_validation_goes_on_in_its_order_too(tmp_path):
+    def noisy(x, y, seed):
+        return x + tf.random.stateless_normal((4, 1), seed), y
+
+    def run(folder, epochs):
+        parts = points(), Batches(POINTS, POINTS, batch_size=4, seed=1, transform=noisy)
+        resume, net = Resume(folder, *parts), line()
+        done = resume.restore(net)
+        dataset, validation = (part.dataset for part in parts)
+        return net.fit(
+            dataset,
+            validation_data=validation,
+            epochs=epochs,
+            initial_epoch=done,
+            callbacks=[resume],
+            verbose=0,
+        ).history
+
+    run(tmp_path / "parts", 1)
+    assert run(tmp_path / "parts", 3) == run(tmp_path / "whole", 3)
 
 
 def test_early_stopping_goes_on_where_it_was(tmp_path):

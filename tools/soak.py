@@ -40,7 +40,7 @@ def dcgan(folder, url):
     gan = DCGAN(width=4, latent_dim=8, average=0.9, seed=0)
     gan.compile()
     grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
-    return train(gan, batches, folder, callbacks=[grid])
+    return train(gan, [batches], folder, [grid])
 
 
 def pix2pix(folder, url):
@@ -56,7 +56,7 @@ def pix2pix(folder, url):
     )
     gan = Pix2Pix(image_size=32, base_filters=4)
     gan.compile(fused_updates=False)  # XLA is not for deterministic operations
-    return train(gan, batches, folder)
+    return train(gan, [batches], folder)
 
 
 def merge_captioner(folder, url):
@@ -133,18 +133,22 @@ def caption(build, shape, rate, folder):
     texts = [[f"a {n} on {p}", f"{p} and a {n}"] for n in nouns for p in places]
     features = np.random.default_rng(0).normal(size=(len(texts), *shape)).astype("float32")
     vocabulary = Vocabulary.build(texts)
-    batches, validation = (
+    parts = [
         CaptionBatches(features[part], texts[part], vocabulary, batch_size=4, seed=0)
         for part in (slice(0, 9), slice(9, None))
-    )
+    ]
     model = build(len(vocabulary))
     model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))  # it overfits soon: stopped early
     stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
-    return train(model, batches, folder, [stop], validation_data=validation.dataset)
+    return train(model, parts, folder, [stop], validation_data=parts[1].dataset)
 
 
 def train(model, batches, folder, callbacks=(), **kwargs):
-    """As a notebook does it; tells the parent which epoch begins. Returns all that was learnt."""
+    """As a notebook does it, on the first of `batches`; tells the parent which epoch begins.
+
+    Returns:
+        list: all that was learnt.
+    """
     import keras
     import numpy as np
 
@@ -154,7 +158,7 @@ def train(model, batches, folder, callbacks=(), **kwargs):
         ready()
         time.sleep(0.03)  # as long as a checkpoint takes, so that kills meet both
 
-    resume = Resume(folder / "checkpoints", batches)
+    resume = Resume(folder / "checkpoints", *batches)
     done = resume.restore(model)
     print("epoch", done, flush=True)
     tell = keras.callbacks.LambdaCallback(
@@ -162,7 +166,7 @@ def train(model, batches, folder, callbacks=(), **kwargs):
         on_train_batch_end=slow,
     )
     history = model.fit(
-        batches.dataset,
+        batches[0].dataset,
         epochs=EPOCHS,
         initial_epoch=done,
         callbacks=[tell, *callbacks, resume],
@@ -300,7 +304,8 @@ def survive(name, kills=KILLS):
             choice = random.Random(f"{name} {starts}")
             moment = {}
             if found["kills"] < kills and starts % 2:
-                moment = {"last": choice.randint(1, int(operations))}
+                # Rather an early one: there are few when most of the work is done already.
+                moment = {"last": int(int(operations) ** choice.random())}
             elif found["kills"] < kills:
                 moment = {"seconds": choice.uniform(0, 0.6 * seconds)}
             lines, _ = run(name, place, url, **moment)
