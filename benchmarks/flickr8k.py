@@ -43,7 +43,7 @@ ROOT = Path(__file__).parents[1]
 SETTINGS = {
     "merge": {
         "model": {"width": 512, "embedding": 256},
-        "batch": 128, "rate": 2e-3, "average": 0.99, "epochs": 6,
+        "batch": 128, "rate": 2e-3, "average": None, "epochs": 6,
     },
     "attention": {
         "model": {"attention_units": 256, "dropout": 0.4},
@@ -82,18 +82,20 @@ def main(kind, seed, epochs):
     build = MergeCaptioner if kind == "merge" else ImageCaptioner
     model = build(len(vocabulary), extractor.shape, seed=seed, **settings["model"])
     decay = keras.optimizers.schedules.CosineDecay(settings["rate"], epochs * parts["train"].steps)
+    average = settings["average"]  # decay of the weights' moving average, if there is to be one
     adam = keras.optimizers.Adam(
-        decay, clipnorm=5.0, use_ema=True, ema_momentum=settings["average"]
+        decay, clipnorm=5.0, use_ema=bool(average), ema_momentum=average or 0.99
     )
     model.compile(adam)
+    # Before EarlyStopping, which then measures and keeps the averaged weights.
+    swap = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if average else []
     history = model.fit(
         parts["train"].dataset,
         validation_data=parts["dev"].dataset,
         epochs=epochs,
         callbacks=[
             progress(),
-            # Before EarlyStopping, which then measures and keeps the averaged weights.
-            keras.callbacks.SwapEMAWeights(swap_on_epoch=True),
+            *swap,
             keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True),
         ],
         verbose=0,
