@@ -182,6 +182,8 @@ class Resume(keras.callbacks.Callback):
             ValueError: the checkpoint is one of other settings, which are listed, or of another
                 version of the model; or none is whole.
         """
+        if not model.compiled:
+            raise ValueError("restore: compile the model first; a checkpoint holds its optimizer")
         if not model.optimizer.built:  # else Keras would leave its state out
             model.optimizer.build(model.trainable_variables)
         settings, damaged = settings_of(model, self.batches), []
