@@ -150,9 +150,9 @@ class Resume(keras.callbacks.Callback):
         model.save("model.keras")
         resume.clear()
 
-    Each epoch ends with one file: the model, its optimizers and random seeds, as Keras saves them,
-    and with them the settings, the history, and what EarlyStopping has seen. The file gets its
-    name when all of it is on the disk: whenever the process dies, the last one is whole. (Keras'
+    Each epoch ends with one file: the model and its optimizers, as Keras saves them, and with them
+    random seeds, settings, history, and what EarlyStopping has seen. The file gets its name when
+    all of it is on the disk: whenever the process dies, the last one is whole. (Keras'
     BackupAndRestore writes weights and epoch number to two files; a kill between the two repeats
     an epoch on weights that have had it.) Should a disk damage it later, the one before is taken.
 
@@ -160,6 +160,7 @@ class Resume(keras.callbacks.Callback):
     saved, the next run finds the training done.
 
     `RecipeModel.fit` puts this callback after all others, and lets it bring EarlyStopping back.
+    For another `keras.Model` of one optimizer, pass `in_order([..., resume])`.
 
     Args:
         folder: where the checkpoints go; one training at a time.
@@ -184,6 +185,10 @@ class Resume(keras.callbacks.Callback):
             ValueError: the checkpoint is one of other settings, which are listed, or of another
                 version of the model; or none is whole.
         """
+        if not model.compiled:
+            raise ValueError("restore: compile the model first; a checkpoint holds its optimizer")
+        if not model.optimizer.built:  # else Keras would leave its state out
+            model.optimizer.build(model.trainable_variables)
         self._load(model)
         epoch = from_first(model, self.state["epoch"])
         if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -209,6 +214,8 @@ class Resume(keras.callbacks.Callback):
                     f"{path} is not a checkpoint of this model ({error}); remove {self.folder} to "
                     "start anew, or choose another folder"
                 ) from error
+            for seed, value in zip(seeds_of(model), state["seeds"], strict=True):
+                seed.assign(value)
             for fault in damaged:
                 print(f"damaged, so the checkpoint before it is taken: {fault}")
             print(f"going on after epoch {state['epoch']}, from {path}")
@@ -279,7 +286,8 @@ class Resume(keras.callbacks.Callback):
             self.state["history"].setdefault(name, []).append(float(value))
         names = ("best", "best_epoch", "wait", "stopped_epoch")
         stopping = [{name: getattr(stop, name) for name in names} for stop in self.stops]
-        self.state.update(epoch=epoch + 1, stopping=stopping)
+        seeds = [seed.numpy().tolist() for seed in seeds_of(self.model)]
+        self.state.update(epoch=epoch + 1, stopping=stopping, seeds=seeds)
         self._write(self.newest())
         # Two are kept, should the disk lose the last one. What was damaged goes only now.
         needed = epochs_needed(self.state)
@@ -357,12 +365,18 @@ def in_order(callbacks):
     """
     callbacks = keras.tree.flatten(callbacks or [])
     last = [callback for callback in callbacks if isinstance(callback, Resume)]
-    others = [callback for callback in callbacks if not isinstance(callback, Resume)]
+    others = [callback for callback in callbacks if not isinstance(callback, Resume | StopOnNaN)]
     first = StopOnNaN()
     for resume in last:
         first.resume = resume
         resume.stops = [c for c in others if isinstance(c, keras.callbacks.EarlyStopping)]
     return [first, *others, *last]
+
+
+def seeds_of(model):
+    """The states of all random generators, of noise and of dropout: Keras' files lack them."""
+    weights = {id(variable) for variable in model.weights}
+    return [variable for variable in model.variables if id(variable) not in weights]
 
 
 def settings_of(model, batches):

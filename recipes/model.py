@@ -3,7 +3,7 @@
 import keras
 import tensorflow as tf
 
-from recipes.callbacks import Resume, in_order
+from recipes.callbacks import Resume, in_order, seeds_of
 from recipes.checks import first_batch
 
 
@@ -25,8 +25,7 @@ class RecipeModel(keras.Model):
 
     def seeds(self):
         """The states of all random generators: of the noise, and of dropout."""
-        weights = {id(variable) for variable in self.weights}
-        return [variable for variable in self.variables if id(variable) not in weights]
+        return seeds_of(self)
 
     def save_own_variables(self, store):
         # Keras leaves these out of its files. Then a resumed run draws the noise of the first

@@ -327,6 +327,11 @@ def test_a_checkpoint_that_nobody_restores_is_not_written_over(tmp_path):
         net.fit(batches.dataset, epochs=3, callbacks=[resume], verbose=0)
 
 
+def test_a_model_that_is_not_compiled_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="restore: compile the model first"):
+        Resume(tmp_path).restore(Line())
+
+
 def cut(data):
     return data[: len(data) // 2]
 

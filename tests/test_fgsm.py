@@ -9,7 +9,8 @@ from keras import layers
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import backbones, fgsm
-from recipes.datasets import pictures, scale
+from recipes.callbacks import Resume, in_order
+from recipes.datasets import Batches, pictures, scale
 
 SHAPE, CLASSES = (6, 5, 3), 4
 
@@ -225,6 +226,38 @@ def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
     hard = fgsm.AdversarialTraining(model, epsilon=0.3, steps=3)
     hard.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
     hard.fit(images, np.eye(4)[LABELS], epochs=1, verbose=0)
+
+
+@pytest.mark.parametrize("defended", [False, True])
+def test_an_interrupted_training_goes_on_exactly(tmp_path, defended):
+    rng = np.random.default_rng(0)
+    data = rng.uniform(-1, 1, (8, 8, 8, 1)).astype(np.float32), np.arange(8) % 3
+
+    def train(folder, epochs):
+        keras.utils.set_random_seed(0)
+        model = net = fgsm.build_classifier((8, 8, 1), 3, width=2)  # it has a dropout
+        if defended:
+            model = fgsm.AdversarialTraining(net, epsilon=0.3)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        batches = Batches(*data, batch_size=4, seed=0)
+        resume = Resume(tmp_path / folder, batches)
+        done = resume.restore(model)
+        history = model.fit(
+            batches.dataset,
+            epochs=epochs,
+            initial_epoch=done,
+            callbacks=in_order([resume]),
+            verbose=0,
+            shuffle=False,
+        )
+        return net.get_weights(), history.history
+
+    whole, curve = train("whole", 3)
+    train("parts", 1)
+    again, same = train("parts", 3)
+    assert curve == same
+    for ours, theirs in zip(whole, again, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_attack_changes_no_weight_and_does_not_keep_the_model(images):

@@ -74,6 +74,18 @@ def attention_captioner(folder, url):
     return caption(lambda words: ImageCaptioner(words, (2, 2, 6), **sizes), (2, 2, 6), 0.05, folder)
 
 
+def adversarial(folder, url):
+    import numpy as np
+
+    from recipes import fgsm
+    from recipes.datasets import Batches
+
+    data = pictures(24, 28, 1), np.arange(24) % 10
+    model = fgsm.AdversarialTraining(fgsm.build_classifier(width=4), epsilon=0.3)
+    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return train(model, [Batches(*data, batch_size=4, seed=0)], folder)
+
+
 def extraction(folder, url):
     from recipes.captioning import ImageCaptionFeatureExtractor, feature_file
     from recipes.datasets.drawn import scenes
@@ -111,6 +123,7 @@ JOBS = {
     "training, Pix2Pix": pix2pix,
     "training, merge captioner": merge_captioner,
     "training, attention captioner": attention_captioner,
+    "training, against attacks": adversarial,
     "feature extraction": extraction,
     "download": download,
     "drawing": drawing,
@@ -152,7 +165,7 @@ def train(model, batches, folder, callbacks=(), **kwargs):
     import keras
     import numpy as np
 
-    from recipes.callbacks import Resume
+    from recipes.callbacks import Resume, in_order
 
     def slow(batch, logs):
         ready()
@@ -169,8 +182,9 @@ def train(model, batches, folder, callbacks=(), **kwargs):
         batches[0].dataset,
         epochs=EPOCHS,
         initial_epoch=done,
-        callbacks=[tell, *callbacks, resume],
+        callbacks=in_order([tell, *callbacks, resume]),
         verbose=0,
+        shuffle=False,
         **kwargs,
     ).history
     model.save(folder / "model.keras")
