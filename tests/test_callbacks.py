@@ -1,5 +1,6 @@
 """Pictures, numbers gone wrong, and what is left of a training that was interrupted."""
 
+import contextlib
 import json
 import resource
 import shutil
@@ -164,10 +165,10 @@ def test_real_pictures_of_another_range_are_refused(tmp_path):
         PictureGrid(lambda net: None, tmp_path, real=real)
 
 
-def test_a_picture_on_a_full_disk_leaves_nothing_and_says_where(tmp_path, full_disk):
+def test_a_picture_on_a_full_disk_leaves_nothing_and_says_where(tmp_path):
     noise = np.random.default_rng(0).integers(0, 256, (64, 64, 3), np.uint8)
-    full_disk(1000)
-    with pytest.raises(OSError, match=r"cannot write .*a.png: File too large. Make room"):
+    message = r"cannot write .*a.png: File too large. Make room"
+    with full_disk(1000), pytest.raises(OSError, match=message):
         plotting.save_png(noise, tmp_path / "a.png")
     assert not names(tmp_path)
 
@@ -417,31 +418,36 @@ def test_killed_at_any_file_operation_it_ends_as_if_it_had_not_been(tmp_path, do
         assert set(names(folder)) - old == set(names(tmp_path / "whole")) - old
 
 
-@pytest.fixture
-def full_disk():
-    """A function that lets no file become larger than so many bytes."""
+@contextlib.contextmanager
+def full_disk(size):
+    """In this block no file becomes larger than so many bytes; not even pytest's own log."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    yield lambda size: resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.parametrize("size", [0, 100, 1000, 3000, 10000, 20000])
-def test_a_full_disk_loses_no_checkpoint(tmp_path, full_disk, size):
+def test_a_full_disk_loses_no_checkpoint(tmp_path, size):
     train(tmp_path, 1)
     assert (tmp_path / "epoch-0001.keras").stat().st_size > 20000
-    fill = keras.callbacks.LambdaCallback(on_epoch_begin=lambda *_: full_disk(size))
     message = r"cannot write .*epoch-0002.keras: File too large. Make room in .*run again"
-    with pytest.raises(OSError, match=message):
-        train(tmp_path, 3, [fill])
-    full_disk(resource.RLIM_INFINITY)
+    with contextlib.ExitStack() as disk:
+        fill = keras.callbacks.LambdaCallback(
+            on_epoch_begin=lambda *_: disk.enter_context(full_disk(size))
+        )
+        with pytest.raises(OSError, match=message):
+            train(tmp_path, 3, [fill])
     assert names(tmp_path) == ["epoch-0001.keras"]
     assert_same(train(tmp_path, 3)[0], train(tmp_path / "whole", 3)[0])
 
 
-def test_no_room_to_unpack_a_checkpoint_is_not_taken_for_damage(tmp_path, full_disk):
+def test_no_room_to_unpack_a_checkpoint_is_not_taken_for_damage(tmp_path):
     train(tmp_path, 2)
-    full_disk(1000)
-    with pytest.raises(OSError, match=r"cannot unpack .*0002.keras in .*: File too large.*TMPDIR"):
+    message = r"cannot unpack .*0002.keras in .*: File too large.*TMPDIR"
+    with full_disk(1000), pytest.raises(OSError, match=message):
         train(tmp_path, 3)
 
 
