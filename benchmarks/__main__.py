@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks import attention, captioning, cyclegan, dcgan, features, fgsm, pix2pix, ssgan
-from recipes.mode import start
+from recipes.training.runtime import start
 
 BENCHMARKS = {
     "dcgan": dcgan.ways,

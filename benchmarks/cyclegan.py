@@ -7,7 +7,8 @@ import tensorflow as tf
 from benchmarks import in_bfloat16
 from recipes import losses
 from recipes.cyclegan import CycleGAN
-from recipes.datasets import Batches, random_jitter, scale
+from recipes.datasets import scale
+from recipes.training.batches import Batches, random_jitter
 
 STEPS, SIZE = 2, 256
 

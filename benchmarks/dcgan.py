@@ -4,8 +4,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.datasets import Batches, digits, scale
+from recipes.datasets import digits, scale
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
+from recipes.training.batches import Batches
 
 STEPS, BATCH = 10, 128
 

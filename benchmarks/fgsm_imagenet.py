@@ -10,9 +10,9 @@ first. Epsilons are on the scale from -1 to 1.
 import argparse
 
 from recipes import backbones, fgsm
-from recipes.datasets import pictures, scale
-from recipes.datasets.storage import data_root
-from recipes.mode import start
+from recipes.datasets import image_files, scale
+from recipes.datasets.files import data_root
+from recipes.training.runtime import start
 
 EPSILONS = [0.0, 0.005, 0.01, 0.1, 0.15, 0.2]
 
@@ -27,8 +27,8 @@ def main():
     weights = arguments.weights or weights
     model = backbones.load_classifier(arguments.net, weights)
     names = backbones.class_names(weights)
-    paths = pictures.find(data_root() / "photos")
-    photos = scale(pictures.load(paths, model.input_shape[1:3]))
+    paths = image_files.find(data_root() / "photos")
+    photos = scale(image_files.load(paths, model.input_shape[1:3]))
     labels, sure = fgsm.predict(model, fgsm.fgsm(model, photos, epsilon=EPSILONS))
     print("\n| photo | " + " | ".join(f"epsilon {epsilon:g}" for epsilon in EPSILONS) + " |")
     print("| --- " * (len(EPSILONS) + 1) + "|")

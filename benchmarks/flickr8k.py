@@ -22,7 +22,6 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 from recipes import plotting
-from recipes.callbacks import progress
 from recipes.captioning import (
     CaptionBatches,
     Captioner,
@@ -35,9 +34,10 @@ from recipes.captioning import (
     most_frequent_caption,
     nearest_captions,
 )
-from recipes.datasets import flickr8k, pictures
-from recipes.datasets.storage import data_root
-from recipes.mode import start
+from recipes.datasets import flickr8k, image_files
+from recipes.datasets.files import data_root
+from recipes.training.callbacks import progress
+from recipes.training.runtime import start
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -119,7 +119,7 @@ def main(kind, seed, epochs):
         print(f"{name:<26}", *(f"{value:6.3f}" for value in values.values()))
     chosen = np.sort(np.random.default_rng(seed).choice(len(dev), 20, replace=False))
     with shown_in(f"flickr8k_{kind}_captions.png"):
-        photos = pictures.load([dev.paths[i] for i in chosen], 224)
+        photos = image_files.load([dev.paths[i] for i in chosen], 224)
         plotting.show_captions(photos, [captions["3 beams"][i] for i in chosen], 5)
     results = {
         "settings": settings | {"epochs": epochs, "seed": seed, "words": len(vocabulary)},
@@ -136,7 +136,7 @@ def main(kind, seed, epochs):
     if kind == "attention":
         for i in np.random.default_rng(seed).choice(len(dev), 10, replace=False):
             words = vocabulary.tokens(made["3 beams"].words[i])
-            image = pictures.load([dev.paths[i]], 224)[0]
+            image = image_files.load([dev.paths[i]], 224)[0]
             with shown_in(f"attention_{dev.paths[i].stem}.png"):
                 plotting.show_attention(
                     image, words, made["3 beams"].attention[i], extractor.shape[:2], columns=6

@@ -20,10 +20,11 @@ import time
 import numpy as np
 
 from recipes.captioning import CaptionBatches, ImageCaptioner, MergeCaptioner, Vocabulary
-from recipes.datasets import Batches, random_jitter, scale
+from recipes.datasets import scale
 from recipes.dcgan import DCGAN
-from recipes.mode import start
 from recipes.pix2pix import Pix2Pix
+from recipes.training.batches import Batches, random_jitter
+from recipes.training.runtime import start
 from tools import common
 
 RESULTS = common.ROOT / "benchmarks" / "results" / "growth.json"

@@ -6,8 +6,9 @@ import tensorflow as tf
 
 from benchmarks import in_bfloat16
 from recipes import losses
-from recipes.datasets import Batches, random_jitter, scale
+from recipes.datasets import scale
 from recipes.pix2pix import Pix2Pix
+from recipes.training.batches import Batches, random_jitter
 
 STEPS, SIZE = 4, 256
 

@@ -5,8 +5,9 @@ import numpy as np
 from keras import layers
 
 from recipes import losses
-from recipes.datasets import Batches, digits, scale, semi_supervised
+from recipes.datasets import digits, scale
 from recipes.ssgan import SSGAN, build_classifier, build_generator
+from recipes.training.batches import Batches, semi_supervised
 
 STEPS, BATCH = 10, 50
 

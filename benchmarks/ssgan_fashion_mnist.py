@@ -27,9 +27,9 @@ from recipes.datasets import (
     scale,
     semi_supervised,
 )
-from recipes.mode import start
 from recipes.plotting import COLOURS, DASHES
 from recipes.ssgan import SSGAN
+from recipes.training.runtime import start
 
 RESULTS = Path(__file__).parent / "results" / "ssgan_fashion_mnist"
 PICTURE = Path(__file__).parents[1] / "docs" / "ssgan_fashion_mnist.png"

@@ -20,9 +20,10 @@ import tensorflow as tf
 
 from recipes import metrics, plotting
 from recipes.cyclegan import CycleGAN
-from recipes.datasets import Batches, cityscapes, random_jitter, scale, yosemite
-from recipes.mode import start
+from recipes.datasets import cityscapes, scale, yosemite
 from recipes.pix2pix import Pix2Pix
+from recipes.training.batches import Batches, random_jitter
+from recipes.training.runtime import start
 
 ROOT = Path(__file__).parents[1]
 EVERY = 50  # steps from one look at the clock to the next

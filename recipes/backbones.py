@@ -127,8 +127,8 @@ def _application(name, weights):
 
 
 def _scenes(name, weights):
-    from recipes.datasets.drawn.scenes import TAGS  # here, because no other net needs them
-    from recipes.scenes_backbone import build_scenes_backbone
+    from toyworlds.backbone import build_scenes_backbone
+    from toyworlds.scenes import TAGS  # here, because no other net needs them
 
     if weights == "imagenet":
         raise ValueError(f'weights: {name!r} never saw ImageNet; "pretrained" are those it has')

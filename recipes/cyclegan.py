@@ -9,9 +9,10 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses, replicas
-from recipes.checks import check_images
+from recipes import losses
 from recipes.layers import ReflectionPadding2D, convolution, normalize
+from recipes.training import distribution as replicas
+from recipes.training.checks import check_images
 from recipes.translation import TranslationGAN, build_patchgan, build_unet, translate
 
 

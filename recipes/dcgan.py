@@ -8,10 +8,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses, replicas
-from recipes.checks import check_images
-from recipes.gan import LatentGAN
+from recipes import losses
 from recipes.layers import batch_norm, copy_of, update_average
+from recipes.training import distribution as replicas
+from recipes.training.checks import check_images
+from recipes.training.gan import LatentGAN
 
 
 def build_generator(image_shape=(28, 28, 1), latent_dim=100, width=64, paper=False):

@@ -21,8 +21,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from recipes.checks import check_images, check_labels
 from recipes.plotting import save_png
+from recipes.training.checks import check_images, check_labels
 
 BOUNDS = (-1.0, 1.0)
 PREDICTED = -1  # in the place of a label: what the model predicts
@@ -412,7 +412,7 @@ def _attack(model, images):
             wanted = ", ".join("any" if n is None else str(n) for n in shape)
             raise ValueError(
                 f"images: shape {tuple(images.shape)}, but the model takes (batch, {wanted}); "
-                "recipes.datasets.pictures.load reads files at any size"
+                "recipes.datasets.image_files.load reads files at any size"
             )
     shape = tuple(images.shape[1:]) if shape is None else shape
     attacks = _attacks.setdefault(model, {})

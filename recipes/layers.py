@@ -3,7 +3,7 @@
 import keras
 from keras import layers, ops
 
-from recipes import replicas
+from recipes.training import distribution as replicas
 
 
 def convolution(filters, size=4, strides=2, padding="same", transposed=False, bias=False):

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from recipes import replicas
+from recipes.training import distribution as replicas
 
 
 def bce(target, logits):

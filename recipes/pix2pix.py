@@ -7,8 +7,9 @@ Isola et al. 2017, "Image-to-Image Translation with Conditional Adversarial Netw
 import keras
 import tensorflow as tf
 
-from recipes import losses, replicas
-from recipes.checks import check_images
+from recipes import losses
+from recipes.training import distribution as replicas
+from recipes.training.checks import check_images
 from recipes.translation import TranslationGAN, build_patchgan, build_unet, translate
 
 

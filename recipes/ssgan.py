@@ -10,10 +10,11 @@ import keras
 import tensorflow as tf
 from keras import layers
 
-from recipes import losses, replicas
-from recipes.checks import check_images, check_labels
-from recipes.gan import LatentGAN
+from recipes import losses
 from recipes.layers import batch_norm, copy_of, update_average
+from recipes.training import distribution as replicas
+from recipes.training.checks import check_images, check_labels
+from recipes.training.gan import LatentGAN
 
 
 def build_generator(latent_dim=100, width=128, norm=False):

@@ -9,8 +9,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from recipes.gan import GAN
 from recipes.layers import convolution, downsample, upsample
+from recipes.training.gan import GAN
 
 
 def build_unet(image_size=256, base_filters=64, norm="batch", dropout=0.5, seed=None):

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from recipes import cyclegan, pix2pix
 from recipes.captioning import CaptionBatches, ImageCaptioner, MergeCaptioner, Vocabulary
-from recipes.datasets import Batches, semi_supervised
 from recipes.dcgan import DCGAN
 from recipes.layers import convolution, downsample, upsample
-from recipes.mode import set_seed, strategy
-from recipes.replicas import optimizers_of, several
 from recipes.ssgan import SSGAN
+from recipes.training.batches import Batches, semi_supervised
+from recipes.training.distribution import optimizers_of, several
+from recipes.training.runtime import set_seed, strategy
 
 RNG = np.random.default_rng(0)
 DIGITS = RNG.uniform(-1, 1, (12, 28, 28, 1)).astype("float32")

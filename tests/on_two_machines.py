@@ -8,10 +8,10 @@ import json
 
 import numpy as np
 
-from recipes.callbacks import PictureGrid, Resume
-from recipes.datasets import Batches
 from recipes.dcgan import DCGAN
-from recipes.mode import is_chief, output_dir, start, strategy
+from recipes.training.batches import Batches
+from recipes.training.callbacks import PictureGrid, Resume
+from recipes.training.runtime import is_chief, output_dir, start, strategy
 
 if __name__ == "__main__":
     start(0)

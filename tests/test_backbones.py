@@ -8,11 +8,11 @@ import keras
 import numpy as np
 import pytest
 from keras import layers
+from toyworlds.scenes import TAGS
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import backbones, fgsm
 from recipes.backbones import class_names, load_backbone, load_classifier
-from recipes.datasets.drawn.scenes import TAGS
 
 SIZE = (8, 10, 3)
 
@@ -205,7 +205,7 @@ def build_scenes(monkeypatch, tmp_path):
         return keras.Model(inputs, x, name="scenes")
 
     module = types.SimpleNamespace(build_scenes_backbone=build)
-    monkeypatch.setitem(sys.modules, "recipes.scenes_backbone", module)
+    monkeypatch.setitem(sys.modules, "toyworlds.backbone", module)
     monkeypatch.setattr(backbones, "__file__", str(tmp_path / "recipes" / "backbones.py"))
     for folder in (tmp_path / "data" / "weights", tmp_path / "recipes" / "weights"):
         folder.mkdir(parents=True)

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from recipes.datasets import pictures
+from recipes.datasets import image_files
 from tools import bad_data
 
 
@@ -44,7 +44,7 @@ def test_there_are_fifty_faults(folder):
     ],
 )
 def test_the_check_finds_a_loader_that_is_wrong(folder, monkeypatch, name, function, found):
-    monkeypatch.setattr(f"recipes.datasets.pictures.{name}", function)
+    monkeypatch.setattr(f"recipes.datasets.image_files.{name}", function)
     _, faults = bad_data.check(bad_data.load_pictures, *folder)
     assert found in "\n".join(faults)
 
@@ -53,11 +53,11 @@ def test_a_good_picture_that_is_left_out_is_found(folder, monkeypatch):
     def read(path):
         if path.suffix == ".webp":
             raise ValueError(f"{path} is not liked")
-        return pictures.read(path)
+        return image_files.read(path)
 
     def load(folder, skip_bad):
         size = bad_data.HEIGHT, bad_data.WIDTH
-        return pictures.load(pictures.find(folder), size, skip_bad=skip_bad, read=read)
+        return image_files.load(image_files.find(folder), size, skip_bad=skip_bad, read=read)
 
     _, faults = bad_data.check(load, *folder)
     assert "(animated) is good, but left out" in "\n".join(faults)

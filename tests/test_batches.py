@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes.datasets import Batches, random_shift, scale, semi_supervised
+from recipes.datasets import scale
+from recipes.training.batches import Batches, random_shift, semi_supervised
 
 
 def epoch(batches):

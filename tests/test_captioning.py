@@ -11,7 +11,6 @@ from keras import layers
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import captioning
-from recipes.callbacks import Resume
 from recipes.captioning import (
     CaptionBatches,
     Captioner,
@@ -23,6 +22,7 @@ from recipes.captioning import (
 )
 from recipes.captioning.vocabulary import END, PAD, START, UNKNOWN, clean
 from recipes.losses import masked_cross_entropy
+from recipes.training.callbacks import Resume
 
 CAPTIONS = [
     ["A dog runs .", "The brown dog runs on grass"],

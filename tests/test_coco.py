@@ -11,7 +11,7 @@ import pytest
 
 from recipes.datasets import coco
 from recipes.datasets.captions import CaptionedImages, sample
-from recipes.datasets.storage import MissingDataError
+from recipes.datasets.files import MissingDataError
 
 
 @pytest.fixture(autouse=True)

@@ -12,8 +12,8 @@ import pytest
 
 from recipes.datasets import digits, emnist, fashion_mnist
 from recipes.datasets.few_labels import few_labels
+from recipes.datasets.files import MissingDataError
 from recipes.datasets.idx import read_idx
-from recipes.datasets.storage import MissingDataError
 
 pytestmark = pytest.mark.usefixtures("root")
 REPOSITORY = Path(__file__).resolve().parents[1]

@@ -17,8 +17,8 @@ from PIL import Image
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes.captioning import feature_file
 from recipes.captioning.features import Features, ImageCaptionFeatureExtractor
-from recipes.datasets import pictures, scale
-from recipes.datasets.storage import MissingDataError
+from recipes.datasets import image_files, scale
+from recipes.datasets.files import MissingDataError
 
 SIZE = (8, 12)
 FILES = ["features.json", "features.npy"]
@@ -55,7 +55,7 @@ def write_photos(folder, count=22):
     for i in range(count):
         shape = (rng.integers(6, 40), rng.integers(6, 40), 3)
         Image.fromarray(rng.integers(0, 256, shape, np.uint8)).save(folder / f"{i:02}.png")
-    return pictures.find(folder)
+    return image_files.find(folder)
 
 
 @pytest.fixture
@@ -84,7 +84,7 @@ def run_counts(monkeypatch):
 def plain(paths, layer):
     """The same by Keras alone, picture by picture."""
     model = keras.Model(NET.input, NET.get_layer(layer).output)
-    return np.concatenate([model(scale(pictures.load([path], SIZE))) for path in paths])
+    return np.concatenate([model(scale(image_files.load([path], SIZE))) for path in paths])
 
 
 def files(folder):
@@ -131,8 +131,8 @@ def test_a_folder_and_names_as_text(paths, out):
 
 def test_a_few_photos(paths):
     expected = EXTRACT.extract_features(paths[:5]).array
-    pixels = [pictures.read(path) for path in paths[:5]]
-    same_size = np.stack([pictures.resize(picture, SIZE) for picture in pixels])
+    pixels = [image_files.read(path) for path in paths[:5]]
+    same_size = np.stack([image_files.resize(picture, SIZE) for picture in pixels])
     for images in (paths[:5], pixels, same_size, [*pixels[:2], *paths[2:5]]):
         found = EXTRACT(images)
         assert found.dtype == np.float16
@@ -177,7 +177,7 @@ def test_a_folder_that_moved_is_no_change(paths, out, run_counts):
     extractor_of(out).extract_features(paths)
     moved = paths[0].parent.rename(out.parents[1] / "elsewhere")
     found = extractor_of(out).extract_features(moved)
-    assert found.paths == pictures.find(moved)
+    assert found.paths == image_files.find(moved)
     assert sum(run_counts) == len(paths)
 
 
@@ -587,7 +587,7 @@ def test_a_damaged_extractor(tmp_path):
 def test_flickr8k(out, real):
     name = "weights/mobilenet_v2_imagenet.weights.h5"
     root = real(name, "flickr8k/Images")
-    weights, paths = root / name, pictures.find(root / "flickr8k" / "Images")[:32]
+    weights, paths = root / name, image_files.find(root / "flickr8k" / "Images")[:32]
     pooled = ImageCaptionFeatureExtractor("MobileNetV2", weights=weights)
     spatial = ImageCaptionFeatureExtractor("MobileNetV2", out, weights=weights, spatial=True)
     maps = spatial.extract_features(paths).array

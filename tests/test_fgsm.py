@@ -9,8 +9,9 @@ from keras import layers
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import backbones, fgsm
-from recipes.callbacks import Resume, in_order
-from recipes.datasets import Batches, pictures, scale
+from recipes.datasets import image_files, scale
+from recipes.training.batches import Batches
+from recipes.training.callbacks import Resume, in_order
 
 SHAPE, CLASSES = (6, 5, 3), 4
 
@@ -349,9 +350,9 @@ def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
     assert all(path.parent == tmp_path / "new" for path in paths)
     assert len(paths[4].name) < 100
     for path, picture in zip(paths, made, strict=True):
-        np.testing.assert_allclose(scale(pictures.read(path)), picture, atol=1 / 255 + 1e-6)
+        np.testing.assert_allclose(scale(image_files.read(path)), picture, atol=1 / 255 + 1e-6)
     [path] = fgsm.save_pictures(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
-    assert (pictures.read(path) == 51).all()
+    assert (image_files.read(path) == 51).all()
 
 
 def test_levels_of_grey():
@@ -444,7 +445,7 @@ def test_the_pug_becomes_a_griffon(real):
     root = real(name, "photos/dog.jpg")
     model = backbones.load_classifier("MobileNetV2", root / name)
     names = backbones.class_names(root / name)
-    photo = scale(pictures.load([root / "photos" / "dog.jpg"], 224))
+    photo = scale(image_files.load([root / "photos" / "dog.jpg"], 224))
     made = fgsm.fgsm(model, photo, epsilon=[0, 0.005])
     labels, sure = fgsm.predict(model, made)
     assert [names[label] for label in labels[:, 0]] == ["pug", "Brabancon_griffon"]

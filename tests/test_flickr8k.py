@@ -7,7 +7,7 @@ import pytest
 
 from recipes.datasets import flickr8k
 from recipes.datasets.captions import CaptionedImages, match, sample, split_by_image
-from recipes.datasets.storage import MissingDataError
+from recipes.datasets.files import MissingDataError
 
 pytestmark = pytest.mark.usefixtures("root")
 

@@ -6,9 +6,9 @@ import pytest
 import tensorflow as tf
 
 from recipes import dcgan, ssgan
-from recipes.callbacks import Resume
-from recipes.datasets import Batches, semi_supervised
-from recipes.mode import set_seed
+from recipes.training.batches import Batches, semi_supervised
+from recipes.training.callbacks import Resume
+from recipes.training.runtime import set_seed
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.uniform(-1, 1, (12, 28, 28, 1)).astype("float32")

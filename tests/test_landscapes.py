@@ -4,9 +4,8 @@ import cv2
 import numpy as np
 import pytest
 from PIL import Image
-
-from recipes.datasets.drawn import landscapes
-from recipes.datasets.drawn.landscapes import draw, landscape
+from toyworlds import landscapes
+from toyworlds.landscapes import draw, landscape
 
 SCENES = range(100, 140)
 

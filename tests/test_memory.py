@@ -11,7 +11,6 @@ import tensorflow as tf
 from keras import layers
 
 from recipes import plotting
-from recipes.callbacks import PictureGrid, Resume, progress
 from recipes.captioning import (
     CaptionBatches,
     ImageCaptioner,
@@ -21,10 +20,11 @@ from recipes.captioning import (
     generate,
 )
 from recipes.cyclegan import CycleGAN
-from recipes.datasets import Batches, semi_supervised
 from recipes.dcgan import DCGAN
 from recipes.pix2pix import Pix2Pix
 from recipes.ssgan import SSGAN
+from recipes.training.batches import Batches, semi_supervised
+from recipes.training.callbacks import PictureGrid, Resume, progress
 from recipes.translation import translate
 
 RNG = np.random.default_rng(0)

@@ -11,9 +11,8 @@ import numpy as np
 import pytest
 from nltk.translate.bleu_score import corpus_bleu
 from PIL import Image
-
-from recipes.datasets.drawn import scenes
-from recipes.datasets.drawn.scenes import (
+from toyworlds import scenes
+from toyworlds.scenes import (
     attributes,
     compose,
     describe,
@@ -23,8 +22,8 @@ from recipes.datasets.drawn.scenes import (
     nouns,
     picture,
 )
-from recipes.datasets.drawn.scenes.figures import COLOURS
-from recipes.datasets.drawn.scenes.sketch import Sketch
+from toyworlds.scenes.figures import COLOURS
+from toyworlds.scenes.sketch import Sketch
 
 SEEDS = range(250)
 PEOPLE = ("man", "woman", "boy", "girl")

@@ -4,8 +4,8 @@ import pytest
 import tensorflow as tf
 
 from recipes import losses
-from recipes.mode import set_seed
 from recipes.ssgan import SSGAN, build_classifier, build_generator
+from recipes.training.runtime import set_seed
 
 RNG = np.random.default_rng(0)
 PICTURES = RNG.uniform(-1, 1, (8, 28, 28, 1)).astype("float32")

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from recipes import mode, replicas
 from recipes.dcgan import DCGAN
+from recipes.training import distribution as replicas
+from recipes.training import runtime as mode
 from tools.workers import tf_configs
 
 TESTS = Path(__file__).parent

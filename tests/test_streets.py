@@ -6,9 +6,9 @@ import threading
 import numpy as np
 import pytest
 from PIL import Image
+from toyworlds import streets, write_folder
+from toyworlds.streets import COLOURS, draw, scene
 
-from recipes.datasets.drawn import streets, write_folder
-from recipes.datasets.drawn.streets import COLOURS, draw, scene
 from tools.soak import Killed, Operations, die
 
 

@@ -6,12 +6,13 @@ import pytest
 import tensorflow as tf
 
 from benchmarks.cyclegan import classic_gradients
-from recipes.callbacks import Resume
 from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
-from recipes.datasets import Batches, random_jitter, scale
+from recipes.datasets import scale
 from recipes.layers import ReflectionPadding2D
 from recipes.pix2pix import Pix2Pix
-from recipes.replicas import Part
+from recipes.training.batches import Batches, random_jitter
+from recipes.training.callbacks import Resume
+from recipes.training.distribution import Part
 from recipes.translation import build_patchgan, build_unet, shapes, translate
 
 SIZE = 32

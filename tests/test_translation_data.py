@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes.datasets import cityscapes, pictures, yosemite
-from recipes.datasets.storage import MissingDataError
+from recipes.datasets import cityscapes, image_files, yosemite
+from recipes.datasets.files import MissingDataError
 
 pytestmark = pytest.mark.usefixtures("root")
 ROAD, SKY = cityscapes.COLOURS["road"], cityscapes.COLOURS["sky"]
@@ -233,7 +233,7 @@ def test_real_cityscapes(real):
 
     assert share(labels) > 0.6
     assert share(photos) < 0.3
-    whole = pictures.read(pictures.find(root / "cityscapes" / "val")[0])
+    whole = image_files.read(image_files.find(root / "cityscapes" / "val")[0])
     exact_labels, exact_photos = (part[0] for part in cityscapes.load("val"))
     assert np.array_equal(np.hstack((exact_photos, exact_labels)), whole)
 
@@ -252,9 +252,9 @@ def halves(tmp_path):
 def test_joined_folders_load_as_pairs(tmp_path, halves):
     target = tmp_path / "mine" / "train"
     assert cityscapes.join_folders(*map(str, halves), str(target)) == target
-    assert [path.name for path in pictures.find(target)] == ["010.png", "020.png", "030.png"]
+    assert [path.name for path in image_files.find(target)] == ["010.png", "020.png", "030.png"]
     expected = np.hstack((photo(20, 33, 47), label_map(33, 47)))
-    assert np.array_equal(pictures.read(target / "020.png"), expected)
+    assert np.array_equal(image_files.read(target / "020.png"), expected)
     assert os.listdir(target.parent) == ["train"]
     labels, photos = cityscapes.load("train", tmp_path / "mine", size=(33, 47))
     assert np.array_equal(photos[1], photo(20, 33, 47))
@@ -265,7 +265,7 @@ def test_join_into_an_empty_folder_after_a_run_that_was_killed(tmp_path, halves)
     (tmp_path / "train").mkdir()
     save(tmp_path / ".train.partial" / "old.png", pair(1))
     cityscapes.join_folders(*halves, tmp_path / "train")
-    assert len(pictures.find(tmp_path / "train")) == 3
+    assert len(image_files.find(tmp_path / "train")) == 3
     assert not (tmp_path / ".train.partial").exists()
 
 
@@ -419,5 +419,5 @@ def test_real_yosemite(real):
     # Green is what summer has more of than winter.
     green = [(images[..., 1] - images.mean(axis=-1)).mean() for images in (summer, winter)]
     assert green[0] > green[1] + 1
-    paths = pictures.find(root / "summer2winter_yosemite" / "testA")
-    assert np.array_equal(summer[-1], pictures.read(paths[-1]))
+    paths = image_files.find(root / "summer2winter_yosemite" / "testA")
+    assert np.array_equal(summer[-1], image_files.read(paths[-1]))

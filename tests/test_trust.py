@@ -20,7 +20,7 @@ from PIL import Image
 
 from recipes.captioning import Captioner, ImageCaptionFeatureExtractor, MergeCaptioner, Vocabulary
 from recipes.captioning.features import Features
-from recipes.datasets import cityscapes, coco, fashion_mnist, flickr8k, storage
+from recipes.datasets import cityscapes, coco, fashion_mnist, files, flickr8k
 from recipes.dcgan import DCGAN
 
 ROOT = Path(__file__).parents[1]
@@ -49,7 +49,7 @@ class Scan(ast.NodeVisitor):
 
     def __init__(self, source, path="recipes/x.py"):
         self.path, self.found, self.aliases, self.opened = path, [], {}, []
-        self.unpacks = path == "recipes/datasets/storage.py"
+        self.unpacks = path == "recipes/datasets/files.py"
         self.visit(ast.parse(source, path))
 
     def fault(self, node, what):
@@ -106,7 +106,7 @@ class Scan(ast.NodeVisitor):
             kind = self.opened[-1] if self.opened else []
             filtered = getattr(given.get("filter"), "value", None) == "data"
             if not (self.unpacks and (kind == ["zipfile.ZipFile"] or filtered)):
-                self.fault(node, f"{name} without a filter, or outside of storage.py")
+                self.fault(node, f"{name} without a filter, or outside of files.py")
         if name.endswith(".get_file") and ("file_hash" not in given or "extract" in given):
             self.fault(node, "a download without a hash, or unpacked unseen")
         if name == "PIL.Image.open" and "datasets" in self.path and "formats" not in given:
@@ -177,7 +177,7 @@ def test_the_scan_lets_pass(source):
 
 
 def test_the_scan_knows_how_archives_are_unpacked():
-    home = "recipes/datasets/storage.py"
+    home = "recipes/datasets/files.py"
     for call in ('tarfile.open("a") as f: f.extractall("b", filter="data")',
                  'zipfile.ZipFile("a") as f: f.extractall("b")'):  # fmt: skip
         source = f"import tarfile, zipfile\nwith {call}"
@@ -241,7 +241,7 @@ def test_devices_in_a_zip(tmp_path, kind):
         member.external_attr = (kind | 0o644) << 16
         archive.writestr(member, "x")
     with pytest.raises(ValueError, match="'odd' is a link or a device"):
-        storage.unpack(tmp_path / "a.zip", tmp_path / "a")
+        files.unpack(tmp_path / "a.zip", tmp_path / "a")
 
 
 # Downloads

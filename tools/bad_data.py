@@ -21,7 +21,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recipes.datasets import cityscapes, coco, pictures
+from recipes.datasets import cityscapes, coco, image_files
 
 HEIGHT, WIDTH = 32, 64  # twice as wide as high: each picture will do as a pair
 SPLIT = "train2017"
@@ -269,7 +269,7 @@ def write(folder, count, seed=0):
 
 
 def load_pictures(folder, skip_bad):
-    return pictures.load(pictures.find(folder), (HEIGHT, WIDTH), skip_bad=skip_bad)
+    return image_files.load(image_files.find(folder), (HEIGHT, WIDTH), skip_bad=skip_bad)
 
 
 def load_pairs(folder, skip_bad):
@@ -298,7 +298,7 @@ def extract_features(folder, skip_bad):
 
 
 LOADERS = {
-    "pictures.load": load_pictures,
+    "image_files.load": load_pictures,
     "cityscapes.load": load_pairs,
     "coco.load, features": extract_features,
 }

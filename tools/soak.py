@@ -32,9 +32,9 @@ KILLS, EPOCHS = 10, 6
 
 
 def dcgan(folder, url):
-    from recipes.callbacks import PictureGrid
-    from recipes.datasets import Batches
     from recipes.dcgan import DCGAN
+    from recipes.training.batches import Batches
+    from recipes.training.callbacks import PictureGrid
 
     batches = Batches(pictures(24, 28, 1), batch_size=4, seed=0)
     gan = DCGAN(width=4, latent_dim=8, average=0.9, seed=0)
@@ -44,8 +44,8 @@ def dcgan(folder, url):
 
 
 def pix2pix(folder, url):
-    from recipes.datasets import Batches, random_jitter
     from recipes.pix2pix import Pix2Pix
+    from recipes.training.batches import Batches, random_jitter
 
     pairs = pictures(12, 32, 3), pictures(12, 32, 3)
     batches = Batches(
@@ -78,7 +78,7 @@ def adversarial(folder, url):
     import numpy as np
 
     from recipes import fgsm
-    from recipes.datasets import Batches
+    from recipes.training.batches import Batches
 
     data = pictures(24, 28, 1), np.arange(24) % 10
     model = fgsm.AdversarialTraining(fgsm.build_classifier(width=4), epsilon=0.3)
@@ -87,8 +87,9 @@ def adversarial(folder, url):
 
 
 def extraction(folder, url):
+    from toyworlds import scenes
+
     from recipes.captioning import ImageCaptionFeatureExtractor, feature_file
-    from recipes.datasets.drawn import scenes
 
     feature_file.SAVE_SECONDS = 0.1
     photos = scenes.write_flickr8k(folder / "scenes", 200) / "Images"
@@ -98,15 +99,15 @@ def extraction(folder, url):
 
 
 def download(folder, url):
-    from recipes.datasets import storage
+    from recipes.datasets import files
 
     ready()
-    path = storage.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
-    return [file.read_bytes() for file in sorted(storage.unpack(path, folder / "set").iterdir())]
+    path = files.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
+    return [file.read_bytes() for file in sorted(files.unpack(path, folder / "set").iterdir())]
 
 
 def drawing(folder, url):
-    from recipes.datasets.drawn import landscapes, scenes, streets
+    from toyworlds import landscapes, scenes, streets
 
     ready()
     made = (
@@ -165,7 +166,7 @@ def train(model, batches, folder, callbacks=(), **kwargs):
     import keras
     import numpy as np
 
-    from recipes.callbacks import Resume, in_order
+    from recipes.training.callbacks import Resume, in_order
 
     def slow(batch, logs):
         ready()
@@ -252,7 +253,7 @@ def child(name, folder, url, last):
     import recipes  # noqa: F401  first: it sets how TensorFlow starts
 
     if name.startswith("training"):
-        from recipes.mode import set_seed
+        from recipes.training.runtime import set_seed
 
         set_seed(0, deterministic=True)
     with Operations(folder, int(last)) as operations:

@@ -15,11 +15,11 @@ import recipes  # noqa: F401  before TensorFlow: it sets how that starts
 import keras  # isort: skip
 import numpy as np
 import tensorflow as tf
+from toyworlds import scenes
+from toyworlds.backbone import build_scenes_backbone
 from tqdm import trange
 
 from recipes.datasets import scale
-from recipes.datasets.drawn import scenes
-from recipes.scenes_backbone import build_scenes_backbone
 from tools.common import ROOT
 
 WEIGHTS = ROOT / "data" / "weights" / "scenes_backbone.weights.h5"

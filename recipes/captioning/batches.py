@@ -3,7 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
-from recipes.datasets.batches import WITHOUT_AUTOTUNE
+from recipes.training.batches import WITHOUT_AUTOTUNE
 
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
 

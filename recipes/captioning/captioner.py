@@ -7,7 +7,7 @@ from recipes.captioning.decoding import generate
 from recipes.captioning.features import ImageCaptionFeatureExtractor, load_model
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
-from recipes.datasets.storage import read_json, replace_folder, write_json
+from recipes.datasets.files import read_json, replace_folder, write_json
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
 

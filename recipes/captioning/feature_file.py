@@ -17,9 +17,9 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets import pictures
-from recipes.datasets.pictures import some
-from recipes.datasets.storage import read_json, write_json
+from recipes.datasets import image_files
+from recipes.datasets.files import read_json, write_json
+from recipes.datasets.image_files import some
 
 ARRAY, INDEX = "features.npy", "features.json"
 SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
@@ -245,9 +245,9 @@ def find(folder, wanted, explain=False):
 
 
 def report_bad(bad, images, skip_bad=False):
-    """As `pictures.report`; `bad` is a list of `[position, fault]`."""
+    """As `image_files.report`; `bad` is a list of `[position, fault]`."""
     faults = [(name(images, i), text) for i, text in bad]
-    pictures.report(faults, len(images), skip_bad, "photos")
+    image_files.report(faults, len(images), skip_bad, "photos")
 
 
 def name(images, i):

@@ -25,7 +25,7 @@ from recipes.captioning.feature_file import (
     report_bad,
     without,
 )
-from recipes.datasets import pictures, scale, storage
+from recipes.datasets import files, image_files, scale
 
 __all__ = ["Features", "ImageCaptionFeatureExtractor"]
 
@@ -79,7 +79,7 @@ class ImageCaptionFeatureExtractor:
         self._set_up(config, output_path, lambda: load_backbone(net, weights, spatial))
 
     def _set_up(self, config, output_path, load):
-        storage.check_choice("dtype", config["dtype"], DTYPES)
+        files.check_choice("dtype", config["dtype"], DTYPES)
         if not (isinstance(config["batch_size"], int) and config["batch_size"] > 0):
             raise ValueError(f"batch_size {config['batch_size']!r}: a number above 0 is needed")
         if output_path is not None and Path(output_path).is_file():
@@ -178,7 +178,7 @@ class ImageCaptionFeatureExtractor:
             part = folder / f"part.{MODEL}"  # Keras wants this suffix
             self.backbone.save(part)
             os.replace(part, folder / MODEL)
-        storage.write_json(folder / CONFIG, config)
+        files.write_json(folder / CONFIG, config)
 
     @classmethod
     def load(cls, folder, output_path=None, weights=None):
@@ -194,7 +194,7 @@ class ImageCaptionFeatureExtractor:
             ValueError: damaged files, or weights that are not those of then.
         """
         path = Path(folder) / CONFIG
-        config = storage.read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
+        config = files.read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
         kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
         net, weights = config["backbone"], weights or config["weights"]
         try:
@@ -226,7 +226,7 @@ class ImageCaptionFeatureExtractor:
     def _write(self, paths, wanted):
         """Makes the files in `output_path`, or goes on with it; returns their index."""
         folder = self.output_path
-        with storage.locked(folder / "features"):
+        with files.locked(folder / "features"):
             index = find(folder, wanted, explain=True)  # made by another process meanwhile?
             if index is None:
                 with Unfinished(folder, wanted) as file:
@@ -273,10 +273,10 @@ class ImageCaptionFeatureExtractor:
         """A picture of the net's size; or a text that says why there is none."""
         try:
             if not isinstance(image, np.ndarray):
-                image = pictures.read(image)
+                image = image_files.read(image)
             elif image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
                 return f"{image.dtype} {image.shape}, but uint8 (height, width, 3) is needed"
-            return pictures.resize(image, self.size)
+            return image_files.resize(image, self.size)
         except (ValueError, OSError) as error:
             return str(error)
 
@@ -288,7 +288,7 @@ class ImageCaptionFeatureExtractor:
 def _listed(images):
     """A list of what was handed in: files, or pictures."""
     if isinstance(images, (str, os.PathLike)):
-        images = pictures.find(images)
+        images = image_files.find(images)
     images = [x if isinstance(x, np.ndarray) else Path(x) for x in images]
     if not images:
         raise ValueError("there are no photos to extract features from: the list is empty")

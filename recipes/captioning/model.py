@@ -3,10 +3,10 @@
 import keras
 import tensorflow as tf
 
-from recipes import replicas
 from recipes.captioning.vocabulary import PAD
 from recipes.losses import masked_cross_entropy
-from recipes.model import RecipeModel
+from recipes.training import distribution as replicas
+from recipes.training.model import RecipeModel
 
 
 class CaptionModel(RecipeModel):

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from recipes.datasets.storage import read_json, write_json
+from recipes.datasets.files import read_json, write_json
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brackets

@@ -5,7 +5,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
-from recipes.datasets.pictures import some
+from recipes.datasets.image_files import some
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from recipes.datasets import pictures
-from recipes.datasets.storage import MissingDataError, check_choice, data_root, download, unpack
+from recipes.datasets import image_files
+from recipes.datasets.files import MissingDataError, check_choice, data_root, download, unpack
 
 # The authors publish no hash of it.
 URL = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets/cityscapes.tar.gz"
@@ -66,16 +66,16 @@ def load(split="train", folder=None, size=256, direction="labels_to_photos", ski
         OSError: there is no room, or no permission, to keep the download.
     """
     check_choice("direction", direction, DIRECTIONS)
-    folder = pictures.find_split(_home() if folder is None else folder, split)
+    folder = image_files.find_split(_home() if folder is None else folder, split)
 
     def cut(path):
-        picture = pictures.read(path)
+        picture = image_files.read(path)
         height, width = picture.shape[:2]
         _check_pair(path, height, width)
         photo, labels = picture[:, : width // 2], picture[:, width // 2 :]
-        return pictures.resize(photo, size), pictures.resize(labels, size, "labels")
+        return image_files.resize(photo, size), image_files.resize(labels, size, "labels")
 
-    photos, labels = pictures.gather(pictures.find(folder), cut, size, 2, skip_bad)
+    photos, labels = image_files.gather(image_files.find(folder), cut, size, 2, skip_bad)
     return (labels, photos) if direction == "labels_to_photos" else (photos, labels)
 
 
@@ -110,7 +110,7 @@ def join_folders(photos, labels, target):
     partial.mkdir(parents=True)
     try:
         for stem, path in lefts.items():
-            left, right = pictures.read(path), pictures.read(rights[stem])
+            left, right = image_files.read(path), image_files.read(rights[stem])
             if left.shape != right.shape:
                 raise ValueError(
                     f"{path} is {left.shape[1]}x{left.shape[0]} pixels, but {rights[stem]} is "
@@ -160,7 +160,7 @@ def _check_pair(name, height, width):
 
 def _by_stem(folder):
     found = {}
-    for path in pictures.find(folder):
+    for path in image_files.find(folder):
         if path.stem in found:
             raise ValueError(f"{found[path.stem]} and {path} have the same name but for the suffix")
         found[path.stem] = path

@@ -12,10 +12,10 @@ from urllib.parse import quote
 
 from tqdm import tqdm
 
-from recipes.datasets import storage
+from recipes.datasets import files
 from recipes.datasets.captions import CaptionedImages, match, sample
-from recipes.datasets.pictures import LISTED, picture_names
-from recipes.datasets.storage import DAMAGED, MissingDataError, check_choice, data_root
+from recipes.datasets.files import DAMAGED, MissingDataError, check_choice, data_root
+from recipes.datasets.image_files import LISTED, picture_names
 
 # The store behind images.cocodataset.org, whose certificate does not cover that name.
 URL = "https://s3.amazonaws.com/images.cocodataset.org"
@@ -171,7 +171,7 @@ def _find(kind, split, folder, year, download):
     if folder is None and download and not archive.is_file():
         size, sha256 = ARCHIVES[year]
         try:
-            storage.download(f"{URL}/annotations/{archive.name}", archive, sha256, size)
+            files.download(f"{URL}/annotations/{archive.name}", archive, sha256, size)
         except ConnectionError as error:
             reason = f" ({error})"
         else:
@@ -251,7 +251,7 @@ def _fetch(names, folder):
             time.sleep(wait)
             try:
                 url = f"{URL}/{folder.name}/{quote(name)}"
-                storage.download(url, folder / name, progress=False)  # one bar for all, below
+                files.download(url, folder / name, progress=False)  # one bar for all, below
                 return
             except ConnectionError as error:
                 fault = error.__cause__ or error

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.storage import check_choice
+from recipes.datasets.files import check_choice
 
 SPLITS = ("train", "test")
 TRAIN_PER_CLASS = 400  # of 500

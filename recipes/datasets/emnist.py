@@ -5,14 +5,14 @@ import zipfile
 import numpy as np
 
 from recipes.datasets import digits
-from recipes.datasets.idx import read_images
-from recipes.datasets.storage import (
+from recipes.datasets.files import (
     MissingDataError,
     check_choice,
     data_root,
     download,
     find_folder,
 )
+from recipes.datasets.idx import read_images
 
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
 SHA256 = "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"

@@ -4,14 +4,14 @@ import os
 from pathlib import Path
 
 from recipes.datasets import digits
-from recipes.datasets.idx import read_images
-from recipes.datasets.storage import (
+from recipes.datasets.files import (
     MissingDataError,
     check_choice,
     data_root,
     download,
     find_folder,
 )
+from recipes.datasets.idx import read_images
 
 CLASS_NAMES = (
     "T-shirt/top",

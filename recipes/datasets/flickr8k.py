@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
-from recipes.datasets.pictures import picture_names
-from recipes.datasets.storage import MissingDataError, check_choice, data_root
+from recipes.datasets.files import MissingDataError, check_choice, data_root
+from recipes.datasets.image_files import picture_names
 
 SPLITS = ("train", "dev", "test", "all")
 SHARES = {"train": 0.75, "dev": 0.125, "test": 0.125}  # 6,000, 1,000 and 1,000 as published

@@ -6,7 +6,7 @@ import struct
 
 import numpy as np
 
-from recipes.datasets.storage import CHUNK, DAMAGED
+from recipes.datasets.files import CHUNK, DAMAGED
 
 UNSIGNED_BYTE = 8
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from recipes.datasets import pictures
-from recipes.datasets.storage import MissingDataError, check_choice, data_root
+from recipes.datasets import image_files
+from recipes.datasets.files import MissingDataError, check_choice, data_root
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
 PREPARED = "cycle_gan/summer2winter_yosemite"  # its name in TensorFlow Datasets
@@ -34,8 +34,8 @@ def load(split="trainA", folder=None, size=256, skip_bad=False):
     home = data_root() / "summer2winter_yosemite"
     if folder is None and not (home.is_dir() and any(home.iterdir())):
         return _load_prepared(split, size, home)
-    paths = pictures.find(pictures.find_split(home if folder is None else folder, split))
-    return pictures.load(paths, size, skip_bad=skip_bad)
+    paths = image_files.find(image_files.find_split(home if folder is None else folder, split))
+    return image_files.load(paths, size, skip_bad=skip_bad)
 
 
 def _load_prepared(split, size, home):
@@ -52,4 +52,4 @@ def _load_prepared(split, size, home):
             f"the folder that holds summer2winter_yosemite/. ({type(error).__name__}: {error})"
         ) from error
     examples = tfds.as_numpy(dataset)
-    return np.stack([pictures.resize(example["image"], size) for example in examples])
+    return np.stack([image_files.resize(example["image"], size) for example in examples])

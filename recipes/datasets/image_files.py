@@ -9,10 +9,11 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
-from recipes.datasets.storage import MissingDataError, check_choice
+from recipes.datasets.files import MissingDataError, check_choice
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow opens many more kinds; some of them start another program.
@@ -21,6 +22,16 @@ MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the me
 METHODS = ("photo", "labels")
 LISTED = 10  # so many names stand in a line of a message; of the others it gives the number
 NAMED = 100  # so many bad files are named, each in a line that says what is wrong with it
+
+
+def scale(images):
+    """uint8 pictures, 0 to 255 -> float32 in [-1, 1]; any shape, arrays and tensors alike."""
+    dtype = getattr(images, "dtype", None)
+    if dtype not in (np.uint8, tf.uint8):
+        raise ValueError(f"scale: images of dtype {dtype}, but uint8 is needed")
+    if tf.is_tensor(images):
+        return tf.cast(images, tf.float32) / 127.5 - 1.0
+    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
 
 
 def read(path):

@@ -3,8 +3,8 @@
 import keras
 import numpy as np
 
-from recipes import replicas
-from recipes.model import RecipeModel
+from recipes.training import distribution as replicas
+from recipes.training.model import RecipeModel
 
 
 class GAN(RecipeModel):

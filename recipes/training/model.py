@@ -3,8 +3,8 @@
 import keras
 import tensorflow as tf
 
-from recipes.callbacks import Resume, in_order, seeds_of
-from recipes.checks import first_batch
+from recipes.training.callbacks import Resume, in_order, seeds_of
+from recipes.training.checks import first_batch
 
 
 class RecipeModel(keras.Model):

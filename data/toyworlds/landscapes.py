@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from recipes.datasets.drawn import write_folder
+from toyworlds import write_folder
 
 VERSION = 1  # of the drawings: a change of what is drawn has to raise it
 

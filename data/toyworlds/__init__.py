@@ -4,7 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
-from recipes.datasets.storage import locked, replace_folder
+from recipes.datasets.files import locked, replace_folder
 
 SETTINGS = "drawn.json"
 

@@ -3,17 +3,6 @@
 import numpy as np
 import tensorflow as tf
 
-
-def scale(images):
-    """uint8 pictures, 0 to 255 -> float32 in [-1, 1]; any shape, arrays and tensors alike."""
-    dtype = getattr(images, "dtype", None)
-    if dtype not in (np.uint8, tf.uint8):
-        raise ValueError(f"scale: images of dtype {dtype}, but uint8 is needed")
-    if tf.is_tensor(images):
-        return tf.cast(images, tf.float32) / 127.5 - 1.0
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
-
-
 # Nothing here is left to be tuned; and the end of an epoch waits for the tuner, whose naps double
 # in length: up to half of the epoch's time was spent on that.
 WITHOUT_AUTOTUNE = tf.data.Options()

@@ -1,7 +1,7 @@
 """Vehicles and things of the scenes, made of the parts that `sketch` paints, on y = 0."""
 
-from recipes.datasets.drawn.scenes.figures import CLOTH, COLOURS, DARK, GLASS, WOOD
-from recipes.datasets.drawn.scenes.sketch import TURNS, Part, disc, fill, line, moved, shade, step
+from toyworlds.scenes.figures import CLOTH, COLOURS, DARK, GLASS, WOOD
+from toyworlds.scenes.sketch import TURNS, Part, disc, fill, line, moved, shade, step
 
 LAMP, BRAKE, CHROME, SNOW = (255, 244, 190), (150, 24, 24), (200, 204, 208), (244, 248, 252)
 LEAVES, SUNNY_LEAVES, NEEDLES, FRONDS = (66, 148, 60), (94, 174, 78), (40, 104, 78), (58, 150, 70)

@@ -6,10 +6,10 @@ beside them and a tree or a house behind. Picture, captions, boxes and tags all 
 so that a caption never names what is not there.
 """
 
-from recipes.datasets.drawn.scenes.captions import describe, nouns
-from recipes.datasets.drawn.scenes.composition import TAGS, Actor, Scene, attributes, compose
-from recipes.datasets.drawn.scenes.folders import STUFF, write_coco, write_flickr8k
-from recipes.datasets.drawn.scenes.picture import draw
+from toyworlds.scenes.captions import describe, nouns
+from toyworlds.scenes.composition import TAGS, Actor, Scene, attributes, compose
+from toyworlds.scenes.folders import STUFF, write_coco, write_flickr8k
+from toyworlds.scenes.picture import draw
 
 __all__ = [
     "STUFF",

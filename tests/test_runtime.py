@@ -5,7 +5,7 @@ import types
 import keras
 import pytest
 
-from recipes import mode
+from recipes.training import runtime as mode
 
 
 @pytest.fixture(autouse=True)

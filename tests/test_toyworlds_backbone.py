@@ -7,9 +7,8 @@ import recipes  # noqa: F401  before Keras
 import keras  # isort: skip
 import numpy as np
 import pytest
-
-from recipes.datasets.drawn import scenes
-from recipes.scenes_backbone import build_scenes_backbone
+from toyworlds import scenes
+from toyworlds.backbone import build_scenes_backbone
 
 WEIGHTS = Path(__file__).parents[1] / "data" / "weights" / "scenes_backbone.weights.h5"
 SEEDS = range(900_000, 900_150)  # neither in a recipe nor in training

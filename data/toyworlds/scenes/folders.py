@@ -5,10 +5,10 @@ import json
 
 from PIL import Image
 
-from recipes.datasets.drawn import write_folder
-from recipes.datasets.drawn.scenes.captions import NOUNS, describe
-from recipes.datasets.drawn.scenes.composition import PEOPLE, VEHICLES, compose
-from recipes.datasets.drawn.scenes.picture import check_size, draw
+from toyworlds import write_folder
+from toyworlds.scenes.captions import NOUNS, describe
+from toyworlds.scenes.composition import PEOPLE, VEHICLES, compose
+from toyworlds.scenes.picture import check_size, draw
 
 VERSION = 1  # of drawings and captions: raise it with every change, and folders are redrawn
 RUN = 10_000  # so many scenes has a seed of the folders below

@@ -3,10 +3,10 @@
 import cv2
 import numpy as np
 
-from recipes.datasets.drawn.scenes import figures, places, things
-from recipes.datasets.drawn.scenes.captions import NOUNS
-from recipes.datasets.drawn.scenes.composition import CHILDREN, PEOPLE, compose
-from recipes.datasets.drawn.scenes.sketch import Sketch, bounds, line, moved
+from toyworlds.scenes import figures, places, things
+from toyworlds.scenes.captions import NOUNS
+from toyworlds.scenes.composition import CHILDREN, PEOPLE, compose
+from toyworlds.scenes.sketch import Sketch, bounds, line, moved
 
 # The height of a grown-up, as a fraction of the picture, when this is the smallest in the scene.
 SIZES = {

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from recipes.datasets.drawn.scenes.composition import DRESSED, PEOPLE, VEHICLES
+from toyworlds.scenes.composition import DRESSED, PEOPLE, VEHICLES
 
 NUMBERS = {2: "two", 3: "three"}
 # Of several words or phrases the first one is the most usual.

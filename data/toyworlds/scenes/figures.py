@@ -2,8 +2,8 @@
 
 import math
 
-from recipes.datasets.drawn.scenes.composition import CHILDREN, DRESSED
-from recipes.datasets.drawn.scenes.sketch import TURNS, bounds, disc, fill, line, moved, shade, step
+from toyworlds.scenes.composition import CHILDREN, DRESSED
+from toyworlds.scenes.sketch import TURNS, bounds, disc, fill, line, moved, shade, step
 
 COLOURS = {  # those that captions name
     "red": (216, 46, 42),

@@ -16,8 +16,8 @@ import tensorflow as tf
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
-from recipes.checks import check_images
-from recipes.replicas import from_first
+from recipes.training.checks import check_images
+from recipes.training.distribution import from_first
 
 PART = "part.keras"  # a checkpoint that is being written
 STATE, WEIGHTS = "resume.json", "model.weights.h5"  # in a checkpoint; the second is Keras' name

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from recipes.datasets.drawn.scenes.sketch import TURNS, shade
+from toyworlds.scenes.sketch import TURNS, shade
 
 HORIZON = 0.46
 SNOW, FOAM = (244, 248, 252), (240, 249, 252)

@@ -16,14 +16,14 @@ from pathlib import Path
 
 import pytest
 
-from recipes.datasets import storage
+from recipes.datasets import files
 from tools.soak import Killed, Operations, die
 
 BODY = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(BODY).hexdigest()
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-needs_locks = pytest.mark.skipif(storage.fcntl is None, reason="this system has no fcntl locks")
+needs_locks = pytest.mark.skipif(files.fcntl is None, reason="this system has no fcntl locks")
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,7 +86,7 @@ def names_in(folder):
 
 def test_data_root_is_the_folder_in_the_environment(tmp_path, monkeypatch):
     monkeypatch.setenv("RECIPES_DATA_DIR", str(tmp_path))
-    assert storage.data_root() == tmp_path
+    assert files.data_root() == tmp_path
 
 
 def test_data_root_expands_the_home_folder(tmp_path, monkeypatch):
@@ -94,7 +94,7 @@ def test_data_root_expands_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("RECIPES_DATA_DIR", "~/sets")
-    assert storage.data_root() == tmp_path / "sets"
+    assert files.data_root() == tmp_path / "sets"
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])
@@ -104,7 +104,7 @@ def test_data_root_that_is_no_folder(tmp_path, monkeypatch, kind):
         place.touch()
     monkeypatch.setenv("RECIPES_DATA_DIR", str(place))
     with pytest.raises(NotADirectoryError, match="RECIPES_DATA_DIR is .*place"):
-        storage.data_root()
+        files.data_root()
 
 
 @pytest.mark.parametrize("value", [None, ""])
@@ -114,17 +114,17 @@ def test_data_root_in_a_checkout(tmp_path, monkeypatch, value):
     else:
         monkeypatch.setenv("RECIPES_DATA_DIR", value)
     (tmp_path / "pyproject.toml").touch()
-    monkeypatch.setattr(storage, "__file__", str(tmp_path / "recipes" / "datasets" / "storage.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "recipes" / "datasets" / "files.py"))
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    assert storage.data_root() == tmp_path / "data"
+    assert files.data_root() == tmp_path / "data"
 
 
 def test_data_root_of_an_installed_package(tmp_path, monkeypatch):
     monkeypatch.delenv("RECIPES_DATA_DIR", raising=False)
-    monkeypatch.setattr(storage, "__file__", str(tmp_path / "lib" / "recipes" / "a" / "b.py"))
+    monkeypatch.setattr(files, "__file__", str(tmp_path / "lib" / "recipes" / "a" / "b.py"))
     monkeypatch.chdir(tmp_path)
-    assert storage.data_root() == tmp_path / "data"
+    assert files.data_root() == tmp_path / "data"
 
 
 def test_find_folder_wants_all_files(tmp_path):
@@ -132,14 +132,14 @@ def test_find_folder_wants_all_files(tmp_path):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     folders = [tmp_path / name for name in ("none", "half", "whole", "later")]
-    assert storage.find_folder(folders, ["a", "b"]) == tmp_path / "whole"
-    assert storage.find_folder(folders, ["a", "c"]) is None
+    assert files.find_folder(folders, ["a", "b"]) == tmp_path / "whole"
+    assert files.find_folder(folders, ["a", "c"]) is None
 
 
 def test_check_choice_lists_what_is_known():
-    storage.check_choice("split", "train", ("train", "test"))
+    files.check_choice("split", "train", ("train", "test"))
     with pytest.raises(ValueError, match="unknown split 'validation'; known: train, test"):
-        storage.check_choice("split", "validation", ("train", "test"))
+        files.check_choice("split", "validation", ("train", "test"))
 
 
 # Downloads
@@ -147,7 +147,7 @@ def test_check_choice_lists_what_is_known():
 
 @pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()])
 def test_download(server, path, sha256):
-    assert storage.download(server.url, path, sha256, size=len(BODY)) == path
+    assert files.download(server.url, path, sha256, size=len(BODY)) == path
     assert path.read_bytes() == BODY
     assert names_in(path.parent) == ["set.bin"]
 
@@ -155,13 +155,13 @@ def test_download(server, path, sha256):
 def test_download_leaves_a_file_alone_that_is_there(server, path):
     path.parent.mkdir()
     path.write_bytes(b"mine")
-    assert storage.download(server.url, path, SHA256) == path
+    assert files.download(server.url, path, SHA256) == path
     assert path.read_bytes() == b"mine"
     assert server.ranges_asked == []
 
 
 def test_download_shows_its_progress_and_clears_it(server, path, capsys):
-    storage.download(server.url, path)
+    files.download(server.url, path)
     output = capsys.readouterr()
     assert "set.bin" in output.err
     assert output.err.endswith("\r")
@@ -170,9 +170,9 @@ def test_download_shows_its_progress_and_clears_it(server, path, capsys):
 
 def test_download_without_progress_is_silent_even_when_it_waits(server, path, capsys):
     thread = threading.Thread(
-        target=storage.download, args=(server.url, path), kwargs={"progress": False}
+        target=files.download, args=(server.url, path), kwargs={"progress": False}
     )
-    with storage.locked(path):
+    with files.locked(path):
         thread.start()
         thread.join(0.2)
     thread.join()
@@ -183,20 +183,20 @@ def test_download_without_progress_is_silent_even_when_it_waits(server, path, ca
 @pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/set.bin", "set.bin"])
 def test_download_of_another_kind_of_address(path, url):
     with pytest.raises(ValueError, match="not an http or https address"):
-        storage.download(url, path)
+        files.download(url, path)
 
 
 def test_download_with_another_checksum(server, path):
     wrong = "0" * 64
     message = f"{server.url}: expected SHA-256 {wrong}, found {SHA256}. It was deleted; .*{path}$"
     with pytest.raises(ValueError, match=message):
-        storage.download(server.url, path, wrong)
+        files.download(server.url, path, wrong)
     assert names_in(path.parent) == []
 
 
 def test_download_of_another_size(server, path):
     with pytest.raises(ValueError, match="expected 7 bytes, found 10,240"):
-        storage.download(server.url, path, size=7)
+        files.download(server.url, path, size=7)
     assert names_in(path.parent) == []
 
 
@@ -204,7 +204,7 @@ def interrupt(server, path, after=3000):
     """Begin a download that breaks off, and check what is left of it."""
     server.breaks_after = after
     with pytest.raises(ConnectionError, match=rf"broke off after {after:,} of 10,240 bytes"):
-        storage.download(server.url, path, SHA256)
+        files.download(server.url, path, SHA256)
     assert names_in(path.parent) == ["set.bin.part", "set.bin.part.tag"]
     assert path.with_name("set.bin.part").read_bytes() == BODY[:after]
     server.breaks_after = None
@@ -225,7 +225,7 @@ DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
 def test_broken_download_goes_on_where_it_stopped(server, path, headers, version):
     server.headers, server.ignores_if_range = headers, True
     interrupt(server, path)
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert server.ranges_asked == ["bytes=3000-"]
     assert server.versions_asked[-1] == version
     assert path.read_bytes() == BODY
@@ -236,9 +236,9 @@ def test_download_can_break_more_than_once(server, path):
     interrupt(server, path)
     server.breaks_after = 2000
     with pytest.raises(ConnectionError, match="broke off after 5,000 of 10,240"):
-        storage.download(server.url, path, SHA256)
+        files.download(server.url, path, SHA256)
     server.breaks_after = None
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert server.ranges_asked == ["bytes=3000-", "bytes=5000-"]
     assert path.read_bytes() == BODY
 
@@ -246,7 +246,7 @@ def test_download_can_break_more_than_once(server, path):
 def test_broken_download_starts_anew_if_the_server_knows_no_ranges(server, path):
     server.knows_ranges = False
     interrupt(server, path)
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert path.read_bytes() == BODY
 
 
@@ -255,14 +255,14 @@ def test_broken_download_starts_anew_if_the_file_has_changed(server, path, ignor
     interrupt(server, path)
     server.body, server.headers = BODY[::-1], {"ETag": '"two"'}
     server.ignores_if_range = ignores_if_range
-    storage.download(server.url, path)
+    files.download(server.url, path)
     assert path.read_bytes() == BODY[::-1]
 
 
 def test_broken_download_starts_anew_if_nothing_tells_the_version(server, path):
     server.headers = {}
     interrupt(server, path)
-    storage.download(server.url, path)
+    files.download(server.url, path)
     assert server.ranges_asked == [None]
     assert path.read_bytes() == BODY
 
@@ -270,28 +270,28 @@ def test_broken_download_starts_anew_if_nothing_tells_the_version(server, path):
 def test_partial_file_that_is_not_ours_is_not_built_upon(server, path):
     path.parent.mkdir()
     path.with_name("set.bin.part").write_bytes(b"x" * 3000)
-    storage.download(server.url, path)
+    files.download(server.url, path)
     assert path.read_bytes() == BODY
 
 
 def test_partial_file_that_lacks_nothing(server, path):
     interrupt(server, path)
     path.with_name("set.bin.part").write_bytes(BODY)
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert server.ranges_asked == ["bytes=10240-", None]
     assert path.read_bytes() == BODY
 
 
 def test_a_download_killed_at_any_file_operation_goes_on(server, path):
     with Operations(path.parents[1]) as operations:
-        storage.download(server.url, path, SHA256)
+        files.download(server.url, path, SHA256)
     assert operations.count >= 8
     for number in range(1, operations.count + 1):
         place = path.parents[1] / str(number) / path.name
         with Operations(place.parents[1], number, die), pytest.raises(Killed):
-            storage.download(server.url, place, SHA256)
+            files.download(server.url, place, SHA256)
         assert not place.exists() or place.read_bytes() == BODY
-        storage.download(server.url, place, SHA256)
+        files.download(server.url, place, SHA256)
         assert place.read_bytes() == BODY
         assert set(names_in(place.parent)) <= {"set.bin", ".set.bin.lock"}
 
@@ -300,9 +300,9 @@ def test_a_download_killed_in_its_check_is_not_fetched_again(server, path, monke
     with monkeypatch.context() as patch:
         patch.setattr(hashlib, "file_digest", lambda *_: die())
         with pytest.raises(Killed):
-            storage.download(server.url, path, SHA256)
+            files.download(server.url, path, SHA256)
     assert not path.exists()
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert len(server.ranges_asked) == 1
     assert path.read_bytes() == BODY
     assert names_in(path.parent) == ["set.bin"]
@@ -318,7 +318,7 @@ def check_way_out(error, url, path):
 def test_http_error(server, path, status):
     server.status = status
     with pytest.raises(ConnectionError, match=f"HTTP Error {status}") as error:
-        storage.download(server.url, path)
+        files.download(server.url, path)
     check_way_out(error, server.url, path)
 
 
@@ -327,7 +327,7 @@ def test_no_network(path):
         free.bind(("127.0.0.1", 0))
         url = f"http://127.0.0.1:{free.getsockname()[1]}/set.bin"
     with pytest.raises(ConnectionError, match="refused") as error:
-        storage.download(url, path)
+        files.download(url, path)
     check_way_out(error, url, path)
     assert names_in(path.parent) == []
 
@@ -336,7 +336,7 @@ def test_server_that_never_answers(path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/set.bin"
         with pytest.raises(ConnectionError, match="timed out") as error:
-            storage.download(url, path, timeout=0.05)
+            files.download(url, path, timeout=0.05)
     check_way_out(error, url, path)
 
 
@@ -361,9 +361,9 @@ def refuse(code, at):
     ("code", "at"), [(errno.ENOSPC, "write"), (errno.EROFS, "open"), (errno.EACCES, "open")]
 )
 def test_disk_full_or_read_only(server, path, monkeypatch, code, at):
-    monkeypatch.setattr(storage, "open", refuse(code, at), raising=False)
+    monkeypatch.setattr(files, "open", refuse(code, at), raising=False)
     with pytest.raises(OSError, match="cannot write") as error:
-        storage.download(server.url, path)
+        files.download(server.url, path)
     assert error.value.errno == code
     assert not isinstance(error.value, ConnectionError)
     assert os.strerror(code) in str(error.value)
@@ -375,7 +375,7 @@ def test_data_root_in_which_no_folder_can_be_made(server, tmp_path):
     (tmp_path / "file").touch()
     path = tmp_path / "file" / "sets" / "set.bin"
     with pytest.raises(NotADirectoryError, match="cannot write") as error:
-        storage.download(server.url, path)
+        files.download(server.url, path)
     check_way_out(error, "", path)
 
 
@@ -388,10 +388,10 @@ def test_two_at_once_download_once(server, path, monkeypatch):
         gate.wait(10)
 
     server.on_request = on_request
-    monkeypatch.setattr(storage, "print", lambda *a, **k: second_is_there.set(), raising=False)
+    monkeypatch.setattr(files, "print", lambda *a, **k: second_is_there.set(), raising=False)
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(storage.download(server.url, path, SHA256)))
+        threading.Thread(target=lambda: results.append(files.download(server.url, path, SHA256)))
         for _ in range(2)
     ]
     threads[0].start()
@@ -410,13 +410,13 @@ def test_two_at_once_download_once(server, path, monkeypatch):
 @needs_locks
 def test_who_waited_for_the_lock_has_one_that_others_see(path, monkeypatch):
     def work():
-        with storage.locked(path):
+        with files.locked(path):
             found.append(names_in(path.parent))
 
     waits, found = threading.Event(), []
-    monkeypatch.setattr(storage, "print", lambda *a, **k: waits.set(), raising=False)
+    monkeypatch.setattr(files, "print", lambda *a, **k: waits.set(), raising=False)
     thread = threading.Thread(target=work)
-    with storage.locked(path):
+    with files.locked(path):
         thread.start()
         assert waits.wait(10)
         assert found == []
@@ -437,8 +437,8 @@ def run_python(code, *arguments):
 
 @needs_locks
 def test_another_process_waits_and_finds_the_file(server, path):
-    code = "import sys; from recipes.datasets import storage; storage.download(*sys.argv[1:])"
-    with storage.locked(path):
+    code = "import sys; from recipes.datasets import files; files.download(*sys.argv[1:])"
+    with files.locked(path):
         other = run_python(code, server.url, path)
         assert any("waiting for it" in line for line in other.stderr)  # TensorFlow warns here too
         path.write_bytes(b"fetched meanwhile")
@@ -454,8 +454,8 @@ def test_lock_of_a_killed_process_is_free(server, path):
     code = """
 import sys
 from pathlib import Path
-from recipes.datasets import storage
-with storage.locked(Path(sys.argv[1])):
+from recipes.datasets import files
+with files.locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """
@@ -463,7 +463,7 @@ with storage.locked(Path(sys.argv[1])):
         assert other.stdout.readline() == "locked\n"
         other.kill()
     assert names_in(path.parent) == [".set.bin.lock"]
-    storage.download(server.url, path, SHA256)
+    files.download(server.url, path, SHA256)
     assert names_in(path.parent) == ["set.bin"]
 
 
@@ -506,7 +506,7 @@ def test_unpack(sets, kind, empty_folder):
     if empty_folder:
         (sets / "set").mkdir()
     digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    target = storage.unpack(archive, sets / "set", digest)
+    target = files.unpack(archive, sets / "set", digest)
     assert target == sets / "set"
     found = {
         file.relative_to(target).as_posix(): file.read_bytes()
@@ -521,14 +521,14 @@ def test_unpack_leaves_a_folder_alone_that_has_something_in_it(sets):
     archive = pack(sets / "set.zip")
     (sets / "set").mkdir()
     (sets / "set" / "mine").touch()
-    storage.unpack(archive, sets / "set")
+    files.unpack(archive, sets / "set")
     assert names_in(sets / "set") == ["mine"]
 
 
 def test_unpack_clears_what_a_killed_process_left(sets):
     (sets / ".set.partial").mkdir()
     (sets / ".set.partial" / "half").touch()
-    storage.unpack(pack(sets / "set.zip"), sets / "set")
+    files.unpack(pack(sets / "set.zip"), sets / "set")
     assert names_in(sets / "set") == ["Images", "captions.txt"]
     assert names_in(sets) == ["set", "set.zip"]
 
@@ -557,7 +557,7 @@ def test_unpack_refuses_what_leads_out_of_the_folder(tmp_path, sets, make, name)
     archive = sets / "set.bin"
     make(archive, name)
     with pytest.raises(ValueError, match="leads out of the folder") as error:
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     assert str(archive) in str(error.value)
     assert repr(name) in str(error.value)
     check_nothing_unpacked(tmp_path, archive)
@@ -578,7 +578,7 @@ def test_unpack_refuses_links_and_devices(tmp_path, sets, make, kind):
     archive = sets / "set.bin"
     make(archive, "odd", kind)
     with pytest.raises(ValueError, match=r"set.bin: member 'odd' is a link or a device"):
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     check_nothing_unpacked(tmp_path, archive)
 
 
@@ -611,7 +611,7 @@ def test_unpack_of_a_damaged_archive(tmp_path, sets, kind, damage):
     archive = pack(sets / "set.bin", kind)
     damage(archive)
     with pytest.raises(ValueError, match=r"set.bin cannot be unpacked: .*get it again"):
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     check_nothing_unpacked(tmp_path, archive)
 
 
@@ -621,7 +621,7 @@ def test_unpack_of_a_zip_with_a_damaged_member(tmp_path, sets):
         file.writestr("one", BODY)
     archive.write_bytes(archive.read_bytes().replace(BODY[:9], b"otherwise"[:9]))
     with pytest.raises(ValueError, match=r"set.zip cannot be unpacked: Bad CRC-32"):
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     check_nothing_unpacked(tmp_path, archive)
 
 
@@ -629,20 +629,20 @@ def test_unpack_of_what_is_no_archive(tmp_path, sets):
     archive = sets / "set.zip"
     archive.write_text("<html>Please log in</html>")
     with pytest.raises(ValueError, match="neither a whole zip nor a tar file"):
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     check_nothing_unpacked(tmp_path, archive)
 
 
 def test_unpack_of_an_archive_with_another_checksum(tmp_path, sets):
     archive = pack(sets / "set.zip")
     with pytest.raises(ValueError, match=r"set.zip: expected SHA-256 0000"):
-        storage.unpack(archive, sets / "set", "0" * 64)
+        files.unpack(archive, sets / "set", "0" * 64)
     check_nothing_unpacked(tmp_path, archive)
 
 
 def test_unpack_of_a_missing_archive(sets):
     with pytest.raises(FileNotFoundError, match=r"no archive .*set.zip"):
-        storage.unpack(sets / "set.zip", sets / "set")
+        files.unpack(sets / "set.zip", sets / "set")
     assert names_in(sets) == []
 
 
@@ -652,9 +652,9 @@ def test_unpack_onto_a_full_disk(tmp_path, sets, monkeypatch):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     archive = pack(sets / "set.zip")
-    monkeypatch.setattr(storage, "_extract", fill)
+    monkeypatch.setattr(files, "_extract", fill)
     with pytest.raises(OSError, match="cannot write") as error:
-        storage.unpack(archive, sets / "set")
+        files.unpack(archive, sets / "set")
     assert error.value.errno == errno.ENOSPC
     check_way_out(error, "", sets / "set")
     check_nothing_unpacked(tmp_path, archive)
@@ -674,17 +674,17 @@ def writer(text, fault=None):
 
 
 def test_a_folder_is_replaced_as_a_whole(sets):
-    assert storage.replace_folder(sets / "deep" / "set", writer("one")) == sets / "deep" / "set"
-    storage.replace_folder(sets / "deep" / "set", writer("two"))
+    assert files.replace_folder(sets / "deep" / "set", writer("one")) == sets / "deep" / "set"
+    files.replace_folder(sets / "deep" / "set", writer("two"))
     assert names_in(sets / "deep" / "set") == ["two"]
     assert names_in(sets / "deep") == ["set"]
 
 
 def test_a_folder_stays_where_the_new_one_fails(sets):
-    storage.replace_folder(sets / "set", writer("one"))
+    files.replace_folder(sets / "set", writer("one"))
     for name in ("set", "other"):
         with pytest.raises(KeyboardInterrupt):
-            storage.replace_folder(sets / name, writer("half", KeyboardInterrupt))
+            files.replace_folder(sets / name, writer("half", KeyboardInterrupt))
     assert names_in(sets / "set") == ["one"]
     assert names_in(sets) == ["set"]
 
@@ -692,19 +692,19 @@ def test_a_folder_stays_where_the_new_one_fails(sets):
 def test_a_file_in_the_place_of_a_folder_stays(sets):
     (sets / "set").touch()
     with pytest.raises(OSError, match="set"):
-        storage.replace_folder(sets / "set", writer("one"))
+        files.replace_folder(sets / "set", writer("one"))
     assert (sets / "set").is_file()
     assert names_in(sets) == ["set"]
 
 
 @pytest.mark.parametrize("there", ["set", ".set.old"], ids=["before", "between"])
 def test_a_kill_before_the_renames_or_between_them_loses_nothing(sets, there):
-    storage.replace_folder(sets / there, writer("one"))  # what the kill has left
-    storage.replace_folder(sets / ".set.partial", writer("half"))
+    files.replace_folder(sets / there, writer("one"))  # what the kill has left
+    files.replace_folder(sets / ".set.partial", writer("half"))
     with pytest.raises(KeyboardInterrupt):
-        storage.replace_folder(sets / "set", writer("half", KeyboardInterrupt))
+        files.replace_folder(sets / "set", writer("half", KeyboardInterrupt))
     assert names_in(sets / "set") == ["one"]
-    storage.replace_folder(sets / "set", writer("two"))
+    files.replace_folder(sets / "set", writer("two"))
     assert names_in(sets / "set") == ["two"]
     assert names_in(sets) == ["set"]
 
@@ -716,12 +716,12 @@ def test_a_rename_that_fails_loses_nothing(sets, monkeypatch):
         replace(*names)
 
     replace = os.replace
-    storage.replace_folder(sets / "set", writer("one"))
+    files.replace_folder(sets / "set", writer("one"))
     with monkeypatch.context() as patch:
         patch.setattr(os, "replace", fail_at_the_second)
         with pytest.raises(PermissionError):
-            storage.replace_folder(sets / "set", writer("two"))
+            files.replace_folder(sets / "set", writer("two"))
     assert names_in(sets / ".set.old") == ["one"]
-    storage.replace_folder(sets / "set", writer("two"))
+    files.replace_folder(sets / "set", writer("two"))
     assert names_in(sets / "set") == ["two"]
     assert names_in(sets) == ["set"]
