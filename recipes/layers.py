@@ -1,26 +1,47 @@
-"""What several recipes share: blocks of convolutions, weight averaging."""
+"""Building blocks that several recipes share."""
 
 import keras
+import tensorflow as tf
 from keras import layers, ops
 
-from recipes.training import distribution as replicas
+from recipes.training import distribution
 
 
-def convolution(filters, size=4, strides=2, padding="same", transposed=False, bias=False):
-    """A convolution whose weights start from N(0, 0.02), as in DCGAN, Pix2Pix and CycleGAN."""
+def conv(filters, size=4, strides=2, padding="same", transposed=False, bias=False, paper=True):
+    """A convolution, transposed or not, with the initialization N(0, 0.02) of the GAN papers.
+
+    Args:
+        paper: whether to take that initialization rather than Keras' default.
+    """
     kind = layers.Conv2DTranspose if transposed else layers.Conv2D
     # A new initializer for each layer: a shared one would give all of them the same values.
-    start = keras.initializers.RandomNormal(stddev=0.02)
-    return kind(filters, size, strides, padding, use_bias=bias, kernel_initializer=start)
+    initializer = keras.initializers.RandomNormal(stddev=0.02) if paper else "glorot_uniform"
+    return kind(filters, size, strides, padding, use_bias=bias, kernel_initializer=initializer)
+
+
+def upsample(x, filters, size=4, method="transposed", bias=False, paper=True):
+    """Doubles height and width.
+
+    Args:
+        x: Keras tensor, `(batch, height, width, channels)`.
+        filters: channels of the result.
+        size: side of the kernel.
+        method: "transposed", a transposed convolution of stride 2; or "resize", nearest-neighbour
+            upsampling and then a convolution. The first leaves a grid of dots where the kernels
+            overlap unevenly, the second does not (Odena et al. 2016, "Deconvolution and
+            Checkerboard Artifacts").
+    """
+    if method == "transposed":
+        return conv(filters, size, 2, transposed=True, bias=bias, paper=paper)(x)
+    if method == "resize":
+        x = layers.UpSampling2D(2)(x)
+        return conv(filters, size - 1 + size % 2, 1, bias=bias, paper=paper)(x)
+    raise ValueError(f"method {method!r} is unknown; known are: 'transposed', 'resize'")
 
 
 def batch_norm():
-    """Batch norm of the global batch, where it is shared out among replicas.
-
-    Each would else have the statistics of its own rows, and moving ones that differ from those of
-    the others for good.
-    """
-    return layers.BatchNormalization(synchronized=replicas.several())
+    """Batch norm with the statistics of the global batch, where several replicas share it."""
+    return layers.BatchNormalization(synchronized=distribution.several())
 
 
 def normalize(x, norm):
@@ -28,8 +49,8 @@ def normalize(x, norm):
 
     Args:
         x: Keras tensor, `(batch, height, width, channels)`.
-        norm: "batch", "instance" or None. Both set the mean of a 1x1 map with one picture in the
-            batch to zero, whatever it shows, so no norm may stand at such a place.
+        norm: "batch", "instance" or None. Both set a 1x1 map with one image in the batch to zero,
+            whatever it shows, so neither may stand at such a place.
     """
     if norm == "batch":
         return batch_norm()(x)
@@ -39,20 +60,6 @@ def normalize(x, norm):
     if norm is None:
         return x
     raise ValueError(f"norm {norm!r} is unknown; known are: 'batch', 'instance', None")
-
-
-def downsample(x, filters, norm, strides=2, padding="same"):
-    """Convolution 4x4 - norm - LeakyReLU: half the height and width."""
-    x = convolution(filters, 4, strides, padding)(x)
-    return layers.LeakyReLU(0.2)(normalize(x, norm))
-
-
-def upsample(x, filters, norm, dropout=0.0, seed=None):
-    """Transposed convolution 4x4 - norm - dropout - ReLU: twice the height and width."""
-    x = normalize(convolution(filters, transposed=True)(x), norm)
-    if dropout:
-        x = layers.Dropout(dropout, seed=seed)(x)
-    return layers.ReLU()(x)
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -74,30 +81,40 @@ class ReflectionPadding2D(layers.Layer):
         return {**super().get_config(), "pixels": self.pixels}
 
 
-def copy_of(model, name):
-    """A second model of the same architecture and weights, not trainable."""
-    twin = keras.models.clone_model(model)
-    twin.set_weights(model.get_weights())
-    twin.trainable = False
-    twin.name = name
-    return twin
+@keras.saving.register_keras_serializable(package="recipes")
+class RandomShift(layers.Layer):
+    """Shifts each image by whole pixels at random, in training only; the border is repeated.
 
-
-def update_average(average, model, decay, step):
-    """One step of an exponential moving average of the weights (Polyak & Juditsky 1992).
-
-    average <- d * average + (1 - d) * model, with d = min(decay, (1 + step) / (10 + step)): the
-    first, bad weights are forgotten fast. State that is not trained (a batch norm's moving
-    statistics) is averaged too; integer state (the seeds of dropout) is left alone.
+    At the entrance of a discriminator it is differentiable augmentation (Zhao et al. 2020): both
+    real and generated images pass through it, so the generator does not learn to shift.
 
     Args:
-        average: the model from `copy_of`, changed in place.
-        model: the model in training.
-        decay: float in [0, 1).
-        step: integer scalar tensor, the number of updates so far.
+        pixels: the largest shift, down or up, left or right.
+        seed: seed of the shifts.
     """
-    step = ops.cast(step, "float32")
-    d = ops.minimum(decay, (1.0 + step) / (10.0 + step))
-    for old, new in zip(average.weights, model.weights, strict=True):
-        if old.dtype.startswith("float"):
-            old.assign(d * old + (1.0 - d) * ops.cast(new, old.dtype))
+
+    def __init__(self, pixels, seed=0, **kwargs):
+        super().__init__(**kwargs)
+        self.pixels, self.seed = pixels, seed
+        self.random = keras.random.SeedGenerator(seed)
+
+    def call(self, images, training=False):
+        if not training or not self.pixels:
+            return images
+        count, height, width = tf.shape(images)[0], images.shape[1], images.shape[2]
+        shifts = distribution.own_rows(
+            lambda total: keras.random.randint(
+                (total, 2, 1), -self.pixels, self.pixels + 1, seed=self.random
+            ),
+            count,
+        )
+        rows = tf.clip_by_value(tf.range(height) + shifts[:, 0], 0, height - 1)
+        columns = tf.clip_by_value(tf.range(width) + shifts[:, 1], 0, width - 1)
+        images = tf.gather(images, rows, axis=1, batch_dims=1)
+        return tf.gather(images, columns, axis=2, batch_dims=1)
+
+    def compute_output_shape(self, shape):
+        return shape
+
+    def get_config(self):
+        return {**super().get_config(), "pixels": self.pixels, "seed": self.seed}

@@ -3,7 +3,7 @@
 import keras
 from keras import ops
 
-from recipes.training import distribution as replicas
+from recipes.training import distribution
 
 
 def bce(target, logits):
@@ -22,15 +22,15 @@ def bce(target, logits):
     )
 
 
-def discriminator_loss(real_logits, fake_logits, real_target=1.0):
+def discriminator_loss(real_logits, fake_logits, label_smoothing=0.0):
     """Loss of a GAN's discriminator (Goodfellow et al. 2014): BCE(real, 1) + BCE(fake, 0).
 
     Args:
         real_logits, fake_logits: float tensors of any shape.
-        real_target: what real pictures are held against; below 1 for one-sided label
-            smoothing (Salimans et al. 2016), which the generated pictures never get.
+        label_smoothing: real images are held against 1 - label_smoothing, generated ones still
+            against 0 (one-sided label smoothing; Salimans et al. 2016).
     """
-    return bce(real_target, real_logits) + bce(0.0, fake_logits)
+    return bce(1.0 - label_smoothing, real_logits) + bce(0.0, fake_logits)
 
 
 def generator_loss(fake_logits):
@@ -41,7 +41,7 @@ def generator_loss(fake_logits):
 def least_squares(target, logits):
     """Mean of (logit - target)^2: the loss of LSGAN (Mao et al. 2017), instead of `bce`.
 
-    It does not level off for pictures that the discriminator is sure of, so their gradients do
+    It does not level off for images that the discriminator is sure of, so their gradients do
     not vanish. CycleGAN's paper trains with it.
 
     Args:
@@ -59,7 +59,7 @@ def l1(target, output):
 def real_logit(class_logits):
     """The real/fake logit of a K-class classifier (Salimans et al. 2016).
 
-    With Z = sum(exp(l_k)), D = Z / (Z + 1) = sigmoid(log Z) is the probability that a picture is
+    With Z = sum(exp(l_k)), D = Z / (Z + 1) = sigmoid(log Z) is the probability that an image is
     real. log Z is returned, because Z itself overflows from a logit of about 89.
 
     Args:
@@ -82,7 +82,7 @@ def feature_matching_loss(real_features, fake_features):
         A scalar: the mean over the features of (mean_real - mean_fake)^2. Means are those of the
         global batch, if replicas share one.
     """
-    gap = replicas.mean(real_features) - replicas.mean(fake_features)
+    gap = distribution.mean(real_features) - distribution.mean(fake_features)
     return ops.mean(ops.square(gap))
 
 

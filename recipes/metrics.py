@@ -1,25 +1,27 @@
-"""How good the pictures and the classifiers are."""
+"""How good generated images and translations are: measures that see what a person sees."""
 
 import keras
 import numpy as np
 import tensorflow as tf
 from keras import layers
 
+BATCH = 256
 
-def train_judge(images, labels, epochs=4, seed=0):
-    """A small classifier that judges generated pictures, trained in seconds.
 
-    Frechet distance and class coverage are usually measured on an ImageNet network's features.
-    For 28x28 characters, a network that was trained on such characters sees more.
+def train_evaluator(images, labels, epochs=4, seed=0):
+    """A small classifier that scores generated images, trained in seconds.
+
+    Fréchet distance and class coverage are usually measured on an ImageNet network's features. For
+    28x28 characters, a network that was trained on such characters sees more.
 
     Args:
         images: float32 array, `(count, height, width, channels)`, in [-1, 1].
         labels: int array, `(count,)`, in [0, classes).
-        epochs: passes over the pictures.
-        seed: seed of the weights and of the order of the pictures.
+        epochs: passes over the images.
+        seed: seed of the weights and of the order of the images.
 
     Returns:
-        A `keras.Model`: pictures -> [features `(count, 64)`, probabilities `(count, classes)`].
+        A `keras.Model`: images -> [features `(count, 64)`, probabilities `(count, classes)`].
     """
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(images.shape[1:])
@@ -32,11 +34,33 @@ def train_judge(images, labels, epochs=4, seed=0):
     classifier = keras.Model(inputs, outputs)
     classifier.compile("adam", "sparse_categorical_crossentropy")
     classifier.fit(images, labels, batch_size=64, epochs=epochs, verbose=0)
-    return keras.Model(inputs, [features, outputs], name="judge")
+    return keras.Model(inputs, [features, outputs], name="evaluator")
+
+
+def evaluate_images(evaluator, images, reference):
+    """Scores a set of generated images.
+
+    Args:
+        evaluator: model from `train_evaluator`.
+        images: generated images, float32 in [-1, 1].
+        reference: real images that neither the GAN nor the evaluator has seen.
+
+    Returns:
+        dict: `frechet` (float, in the evaluator's features), `confident_share` (float), `classes`
+        (int, the covered ones), `probabilities` (array, `(count, classes)`).
+    """
+    features, probabilities = evaluator.predict(images, batch_size=BATCH, verbose=0)
+    real_features, _ = evaluator.predict(reference, batch_size=BATCH, verbose=0)
+    return {
+        "frechet": frechet_distance(real_features, features),
+        "confident_share": confident_share(probabilities),
+        "classes": class_coverage(probabilities),
+        "probabilities": probabilities,
+    }
 
 
 def frechet_distance(first, second):
-    """Frechet distance of two sets of features, each taken for Gaussian (Heusel et al. 2017).
+    """Fréchet distance of two sets of features, each taken as Gaussian (Heusel et al. 2017).
 
     |m1 - m2|^2 + tr(C1 + C2 - 2 (C1 C2)^(1/2)) for means m and covariances C; 0 for equal ones.
 
@@ -58,43 +82,76 @@ def frechet_distance(first, second):
     return float(gap @ gap + np.trace(np.atleast_2d(covariance1 + covariance2)) - 2 * cross)
 
 
-def class_coverage(probabilities, share=0.02):
-    """How many classes a set of pictures covers: a GAN that has collapsed covers few.
+def kernel_distance(first, second):
+    """Kernel Inception distance of two sets of features (Bińkowski et al. 2018).
+
+    The unbiased estimate of the squared maximum mean discrepancy, with the cubic kernel
+    (x . y / features + 1)^3. Unlike the Fréchet distance it does not depend on the count, on
+    average, and works on a few hundred images; near 0 it may be negative.
 
     Args:
-        probabilities: float array, `(count, classes)`: a classifier's judgement of the pictures.
-        share: a class counts as covered from this share of all pictures on.
+        first, second: float arrays, `(count, features)`, 2 rows or more each.
+    """
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    if first.ndim != 2 or second.ndim != 2 or min(len(first), len(second)) < 2:
+        raise ValueError("kernel_distance needs two (count, features) arrays of 2 rows or more")
+
+    def kernel(a, b):
+        return (a @ b.T / a.shape[1] + 1) ** 3
+
+    within = [
+        (k.sum() - np.trace(k)) / (len(k) * (len(k) - 1))
+        for k in (kernel(first, first), kernel(second, second))
+    ]
+    return float(sum(within) - 2 * kernel(first, second).mean())
+
+
+def confident_share(probabilities, threshold=0.9):
+    """The share of images whose class an evaluator is sure of, a float in [0, 1].
+
+    Args:
+        probabilities: float array, `(count, classes)`.
+        threshold: how sure is sure.
+    """
+    return float((np.asarray(probabilities).max(axis=1) > threshold).mean())
+
+
+def class_coverage(probabilities, share=0.02):
+    """How many classes a set of images covers: a GAN whose modes have collapsed covers few.
+
+    Args:
+        probabilities: float array, `(count, classes)`, an evaluator's.
+        share: a class counts as covered from this share of all images on.
 
     Returns:
-        int, the number of covered classes. Each picture counts for its most probable class.
+        int, the number of covered classes. Each image counts for its most probable class.
     """
     probabilities = np.asarray(probabilities)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return int((counts >= share * len(probabilities)).sum())
 
 
-def judge_pictures(judge, pictures, reference):
-    """Both figures of a set of generated pictures.
+def nearest_images(images, candidates):
+    """The nearest candidate of each image by mean absolute difference of pixels.
 
     Args:
-        judge: model from `train_judge`.
-        pictures: generated pictures, float32 in [-1, 1].
-        reference: real pictures that neither the GAN nor the judge has seen.
+        images, candidates: float arrays, `(count, height, width, channels)`, of one shape but for
+            the count.
 
     Returns:
-        dict: `frechet` (float), `classes` (int), `probabilities` (array, `(count, classes)`).
+        (ints `(count,)`, positions in candidates; floats `(count,)`, the differences). Generated
+        images that are copies of training images have differences far below those of held-out
+        real ones.
     """
-    features, probabilities = judge.predict(pictures, batch_size=256, verbose=0)
-    real_features, _ = judge.predict(reference, batch_size=256, verbose=0)
-    return {
-        "frechet": frechet_distance(real_features, features),
-        "classes": class_coverage(probabilities),
-        "probabilities": probabilities,
-    }
+    flat = np.asarray(candidates, np.float32).reshape(len(candidates), -1)
+    distances = np.stack(
+        [np.abs(flat - image).mean(1) for image in np.reshape(images, (len(images), -1))]
+    )
+    return distances.argmin(1), distances.min(1)
 
 
-def picture_distances(outputs, targets):
-    """How far pictures are from the ones that they should be.
+def image_distances(outputs, targets):
+    """How far images are from those that they should be.
 
     Args:
         outputs, targets: float arrays in [-1, 1], `(count, height, width, channels)`; sides of at
@@ -102,14 +159,15 @@ def picture_distances(outputs, targets):
 
     Returns:
         dict: `l1`, the mean absolute difference (0 to 2), and `ssim`, the mean structural
-        similarity (Wang et al. 2004; 1 for equal pictures).
+        similarity (Wang et al. 2004; 1 for equal images). SSIM compares means and contrasts with
+        constants for values from 0 up, so it is taken of (x + 1) / 2, in [0, 1].
     """
     outputs, targets = np.asarray(outputs, np.float32), np.asarray(targets, np.float32)
     if outputs.shape != targets.shape:
         raise ValueError(f"outputs of shape {outputs.shape}, but targets of {targets.shape}")
     similar = [
-        tf.image.ssim(outputs[i : i + 32], targets[i : i + 32], max_val=2.0)
-        for i in range(0, len(outputs), 32)
+        tf.image.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0)
+        for a, b in zip(_batches(outputs), _batches(targets), strict=True)
     ]
     return {
         "l1": float(np.abs(outputs - targets).mean()),
@@ -117,10 +175,85 @@ def picture_distances(outputs, targets):
     }
 
 
-class MeanColours:
-    """The baseline of a translation from label maps: every label in the mean colour of its photos.
+def grid_energy(images, reference, periods=(2, 4, 8)):
+    """Energy at the frequencies of upsampling grids, relative to real images; 1 is clean.
 
-    Colours of the label maps are rounded to 8 levels a channel, which JPEG does not blur away.
+    A transposed convolution of stride 2 leaves a pattern that repeats every 2 pixels, and those
+    before it every 4 and 8 (Odena et al. 2016). Such a pattern is a peak in the spectrum, at
+    multiples of 1/period. The peak is measured against the frequencies around it, and that again
+    against the same ratio in real images.
+
+    Args:
+        images, reference: float arrays, `(count, height, width, channels)`; `reference` are real
+            images of the same size. The largest period has to divide the sides.
+        periods: in pixels.
+
+    Returns:
+        float, the largest ratio of all periods.
+    """
+    height, width = np.shape(images)[1:3]
+    if height % max(periods) or width % max(periods) or np.shape(reference)[1:3] != (height, width):
+        raise ValueError(
+            f"grid_energy: sides {height}x{width}, and of the reference "
+            f"{'x'.join(map(str, np.shape(reference)[1:3]))}: they have to be equal, and "
+            f"{max(periods)} has to divide them"
+        )
+
+    def peaks(images):
+        grey = np.asarray(images, np.float64).mean(-1)
+        # A window against the cross that an image's borders leave in its spectrum.
+        window = np.hanning(height)[:, None] * np.hanning(width)
+        power = (np.abs(np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)) ** 2).mean(
+            0
+        )
+        found = []
+        for period in periods:
+            rows = np.arange(period) * (height // period)
+            columns = np.arange(period) * (width // period)
+            at = [(r, c) for r in rows for c in columns if r or c]
+            # Only those that no shorter period has.
+            at = [
+                (r, c)
+                for r, c in at
+                if period == 2 or (r % (2 * height // period) or c % (2 * width // period))
+            ]
+            ratios = []
+            for r, c in at:
+                near = np.ix_(np.arange(r - 4, r + 5) % height, np.arange(c - 4, c + 5) % width)
+                ratios.append(power[r, c] / np.median(power[near]))
+            found.append(np.mean(ratios))
+        return np.array(found)
+
+    return float((peaks(images) / peaks(reference)).max())
+
+
+def colour_transfer(images, reference):
+    """The colours of another set: each image gets its mean and covariance (Reinhard et al. 2001).
+
+    The baseline of a translation between seasons: what colour alone can do.
+
+    Args:
+        images, reference: float arrays in [-1, 1], `(count, height, width, 3)`.
+
+    Returns:
+        float32 array of the shape of `images`, clipped to [-1, 1].
+    """
+
+    def moments(pixels):
+        values, vectors = np.linalg.eigh(np.cov(pixels, rowvar=False))
+        return pixels.mean(0), (vectors * np.sqrt(np.clip(values, 1e-8, None))) @ vectors.T
+
+    mean, root = moments(np.reshape(images, (-1, 3)).astype(np.float64))
+    new_mean, new_root = moments(np.reshape(reference, (-1, 3)).astype(np.float64))
+    changed = (np.asarray(images) - mean) @ np.linalg.inv(root) @ new_root + new_mean
+    return np.clip(changed, -1, 1).astype(np.float32)
+
+
+class MeanColours:
+    """The baseline of a translation from label maps: painting by numbers.
+
+    Every label gets the mean colour of its pixels in the photos. Colours of the label maps are
+    rounded to 8 levels a channel, which JPEG does not blur away.
 
     Args:
         labels, photos: float arrays in [-1, 1], `(count, height, width, 3)`, the training pairs.
@@ -128,15 +261,14 @@ class MeanColours:
 
     def __init__(self, labels, photos):
         cells, colours = self.cells(labels).ravel(), np.asarray(photos).reshape(-1, 3)
-        self.mean = colours.mean(0)
         counts = np.bincount(cells, minlength=512)
         sums = np.stack([np.bincount(cells, c, minlength=512) for c in colours.T], axis=1)
         seen = counts > 0
-        self.colours = np.tile(self.mean, (512, 1))  # of a label that was never seen
+        self.colours = np.tile(colours.mean(0), (512, 1))  # of a label that was never seen
         self.colours[seen] = sums[seen] / counts[seen, None]
 
     def predict(self, labels):
-        """Label maps -> pictures, float32 of the same shape."""
+        """Label maps -> images, float32 of the same shape."""
         return self.colours[self.cells(labels)].astype(np.float32)
 
     @staticmethod
@@ -145,22 +277,17 @@ class MeanColours:
         return levels @ np.array([64, 8, 1])
 
 
-def share_taken_for(judge, pictures, domain):
-    """The share of pictures that a classifier takes for `domain`.
-
-    Args:
-        judge: model from `train_judge`.
-        pictures: float array in [-1, 1], `(count, height, width, channels)`.
-        domain: int, the class.
-    """
-    _, probabilities = judge.predict(pictures, batch_size=256, verbose=0)
-    return float((probabilities.argmax(axis=1) == domain).mean())
+def class_share(evaluator, images, label):
+    """The share of images that an evaluator assigns to class `label`, a float in [0, 1]."""
+    _, probabilities = evaluator.predict(images, batch_size=BATCH, verbose=0)
+    return float((probabilities.argmax(axis=1) == label).mean())
 
 
-def shrink(pictures, size):
-    """Pictures `(count, height, width, channels)` at size x size, antialiased; float32."""
-    small = [
-        tf.image.resize(pictures[i : i + 32], (size, size), antialias=True)
-        for i in range(0, len(pictures), 32)
-    ]
+def shrink(images, size):
+    """Images `(count, height, width, channels)` at size x size, antialiased; float32."""
+    small = [tf.image.resize(x, (size, size), antialias=True) for x in _batches(images)]
     return np.concatenate(small)
+
+
+def _batches(images, size=32):
+    return [images[i : i + size] for i in range(0, len(images), size)]

@@ -1,4 +1,4 @@
-"""What Pix2Pix and CycleGAN share: the U-Net, the PatchGAN, and translating pictures of any size.
+"""What Pix2Pix and CycleGAN share: the U-Net, the PatchGAN, and translating images of any size.
 
 Ronneberger et al. 2015, "U-Net" (arXiv:1505.04597); Isola et al. 2017, "Image-to-Image Translation
 with Conditional Adversarial Networks" (arXiv:1611.07004).
@@ -6,26 +6,27 @@ with Conditional Adversarial Networks" (arXiv:1611.07004).
 
 import keras
 import numpy as np
-import tensorflow as tf
 from keras import layers
 
-from recipes.layers import convolution, downsample, upsample
-from recipes.training.gan import GAN
+from recipes.layers import conv, normalize, upsample
 
 
-def build_unet(image_size=256, base_filters=64, norm="batch", dropout=0.5, seed=None):
-    """Picture -> picture, both float `(batch, height, width, 3)` in [-1, 1].
+def build_unet(
+    image_size=256, base_filters=64, norm="batch", dropout=0.5, upsampling="transposed", seed=None
+):
+    """U-Net: image -> image, both float `(batch, height, width, 3)` in [-1, 1].
 
-    Halves the picture until it is 1x1 and doubles it again; every picture on the way up is joined
-    to the one of its size on the way down, so that no detail has to squeeze through the middle.
-    The weights fit other sizes too: every one that 2^depth divides.
+    Halves the image until it is 1x1 and doubles it again; every map on the way up is joined to the
+    one of its size on the way down, so that no detail has to squeeze through the middle. The
+    weights fit other sizes too: every one that 2^depth divides.
 
     Args:
-        image_size: side of the training pictures, which sets the depth: 8 for 256.
+        image_size: side of the training images, which sets the depth: 8 for 256.
         base_filters: filters of the outermost layers; 64 in the book. Deeper ones have 2, 4 and
             then 8 times as many.
         norm: "batch" (Pix2Pix) or "instance" (CycleGAN).
         dropout: rate in the first three blocks on the way up.
+        upsampling: "transposed" convolutions, as in the book, or "resize"; see `layers.upsample`.
         seed: seed of the dropout.
 
     Raises:
@@ -34,17 +35,25 @@ def build_unet(image_size=256, base_filters=64, norm="batch", dropout=0.5, seed=
     depth = depth_of(image_size)
     filters = [base_filters * min(2**i, 8) for i in range(depth)]
     x = images = keras.Input((None, None, 3))
-    down = []
+    skips = []
     for i in range(depth):  # 256: (batch, 128, 128, 64) ... (batch, 1, 1, 512)
         # No norm at the first, which sees colours, and none at the last: it would output zeros.
         x = downsample(x, filters[i], norm if 0 < i < depth - 1 else None)
-        down.append(x)
+        skips.append(x)
     for i in reversed(range(depth - 1)):  # (batch, 2, 2, 512) ... (batch, 128, 128, 64)
-        x = upsample(x, filters[i], norm, dropout if i >= depth - 4 else 0.0, seed)
-        x = layers.Concatenate()([x, down[i]])
-    x = convolution(3, transposed=True, bias=True)(x)
+        x = normalize(upsample(x, filters[i], method=upsampling), norm)
+        if dropout and i >= depth - 4:
+            x = layers.Dropout(dropout, seed=seed)(x)
+        x = layers.Concatenate()([layers.ReLU()(x), skips[i]])
+    x = upsample(x, 3, method=upsampling, bias=True)
     x = layers.Activation("tanh", dtype="float32")(x)  # (batch, 256, 256, 3)
     return keras.Model(images, x, name="generator")
+
+
+def downsample(x, filters, norm, strides=2, padding="same"):
+    """Convolution 4x4 - norm - LeakyReLU: half the height and width."""
+    x = normalize(conv(filters, 4, strides, padding)(x), norm)
+    return layers.LeakyReLU(0.2)(x)
 
 
 def depth_of(image_size):
@@ -58,42 +67,42 @@ def depth_of(image_size):
     return depth
 
 
-def build_patchgan(pictures=1, base_filters=64, norm="batch"):
-    """Picture(s) -> logits of being real, one for each patch of 70x70 pixels that overlap.
+def build_patchgan(images=1, base_filters=64, norm="batch"):
+    """Image(s) -> logits of being real, one for each patch of 70x70 pixels that overlap.
 
     Args:
-        pictures: how many pictures it looks at side by side: 2 for Pix2Pix (input and target), 1
+        images: how many images it looks at side by side: 2 for Pix2Pix (input and target), 1
             for CycleGAN.
         base_filters: filters of the first layer; 64 in the book.
         norm: "batch" or "instance".
 
     Returns:
-        A model of `pictures` inputs, `(batch, height, width, 3)`; logits, float32 `(batch, h, w,
-        1)`, 30x30 of them for a picture of 256x256.
+        A model of `images` inputs, `(batch, height, width, 3)`; logits, float32 `(batch, h, w,
+        1)`, 30x30 of them for a image of 256x256.
     """
-    inputs = [keras.Input((None, None, 3)) for _ in range(pictures)]
-    x = layers.Concatenate()(inputs) if pictures > 1 else inputs[0]
+    inputs = [keras.Input((None, None, 3)) for _ in range(images)]
+    x = layers.Concatenate()(inputs) if images > 1 else inputs[0]
     x = downsample(x, base_filters, None)  # (batch, 128, 128, 64)
     x = downsample(x, 2 * base_filters, norm)  # (batch, 64, 64, 128)
     x = downsample(x, 4 * base_filters, norm)  # (batch, 32, 32, 256)
     x = layers.ZeroPadding2D()(x)
     x = downsample(x, 8 * base_filters, norm, strides=1, padding="valid")  # (batch, 31, 31, 512)
     x = layers.ZeroPadding2D()(x)
-    x = convolution(1, 4, 1, "valid", bias=True)(x)
+    x = conv(1, 4, 1, "valid", bias=True)(x)
     x = layers.Activation("linear", dtype="float32")(x)  # (batch, 30, 30, 1)
-    return keras.Model(inputs if pictures > 1 else inputs[0], x, name="discriminator")
+    return keras.Model(inputs if images > 1 else inputs[0], x, name="discriminator")
 
 
 def translate(generator, images, batch_size=8):
-    """Translates pictures of any height and width.
+    """Translates images of any height and width.
 
     The net takes sides that 2^depth divides. Others are padded by mirroring their right and lower
     border, and what comes out is cropped to the size that went in.
 
     Args:
         generator: the model, for example from `keras.models.load_model("generator.keras")`.
-        images: one picture `(height, width, 3)` or a batch of them; uint8, or float in [-1, 1].
-        batch_size: pictures translated at a time.
+        images: one image `(height, width, 3)` or a batch of them; uint8, or float in [-1, 1].
+        batch_size: images translated at a time.
 
     Returns:
         float32 array in [-1, 1], of the shape of `images`.
@@ -124,16 +133,16 @@ def translate(generator, images, batch_size=8):
 
 
 def halvings(generator):
-    """How often a net halves its picture: the strided convolutions on the way down."""
+    """How often a net halves its image: the strided convolutions on the way down."""
     return sum(isinstance(x, layers.Conv2D) and x.strides == (2, 2) for x in generator.layers)
 
 
 def shapes(network, image_size):
-    """What each convolution of a network makes of a picture: a summary that fits on a screen.
+    """What each convolution of a network makes of a image: a summary that fits on a screen.
 
     Args:
-        network: model of one or more pictures.
-        image_size: side of the pictures.
+        network: model of one or more images.
+        image_size: side of the images.
 
     Returns:
         list of (kind of convolution, (height, width, channels)).
@@ -141,32 +150,10 @@ def shapes(network, image_size):
     kinds = (layers.Conv2D, layers.Conv2DTranspose)
     found = [layer for layer in network.layers if isinstance(layer, kinds)]
     probe = keras.Model(network.inputs, [layer.output for layer in found])
-    picture = np.zeros((1, image_size, image_size, 3), np.float32)
-    outputs = probe([picture] * len(network.inputs))
+    image = np.zeros((1, image_size, image_size, 3), np.float32)
+    outputs = probe([image] * len(network.inputs))
     outputs = outputs if isinstance(outputs, list | tuple) else [outputs]
     return [
         (type(layer).__name__, tuple(output.shape[1:]))
         for layer, output in zip(found, outputs, strict=True)
     ]
-
-
-class TranslationGAN(GAN):
-    """Base of Pix2Pix and CycleGAN."""
-
-    def __init__(self, settings, trackers, **kwargs):
-        super().__init__(settings, **kwargs)
-        self.trackers = [keras.metrics.Mean(name) for name in trackers]
-
-    @property
-    def metrics(self):
-        return self.trackers
-
-    def descend(self, optimizer, gradients, model):
-        """One step of `optimizer`, compiled by XLA, which reads each weight once instead of a
-        dozen times: Adam on 54 million weights takes a fifth of a step otherwise."""
-        variables = model.trainable_variables
-        if self.fused_updates:
-            update = tf.function(lambda g: optimizer.apply(g, variables), jit_compile=True)
-            update(gradients)
-        else:
-            optimizer.apply(gradients, variables)

@@ -43,7 +43,7 @@ def work(name, epochs=None):
     import nbformat
     import tensorflow as tf
 
-    from recipes.training.model import RecipeModel
+    from recipes.training.base import RecipeModel
 
     [path] = common.find_notebooks(common.ROOT, [name])
     names = {"__name__": "__main__"}

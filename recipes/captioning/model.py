@@ -6,7 +6,7 @@ import tensorflow as tf
 from recipes.captioning.vocabulary import PAD
 from recipes.losses import masked_cross_entropy
 from recipes.training import distribution as replicas
-from recipes.training.model import RecipeModel
+from recipes.training.base import RecipeModel
 
 
 class CaptionModel(RecipeModel):

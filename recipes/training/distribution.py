@@ -14,7 +14,7 @@ SUM, MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
 def several():
     """Whether the strategy in force has more than one replica."""
-    return tf.distribute.get_strategy().num_replicas_in_sync > 1
+    return replica_count() > 1
 
 
 def this():
@@ -37,14 +37,6 @@ def mean(x):
     """The mean over the first axis, of the rows of all replicas."""
     value, replica = ops.mean(x, axis=0), this()
     return value if replica is None else replica.all_reduce(MEAN, balanced(value, tf.shape(x)[0]))
-
-
-def split(total):
-    """How many of `total` rows this replica makes; an int, or an int tensor."""
-    replica = this()
-    if replica is None:
-        return total
-    return (total + replica.replica_id_in_sync_group) // replica.num_replicas_in_sync
 
 
 def optimizers_of(model):
@@ -83,42 +75,28 @@ def from_first(model, number):
     return int(strategy.experimental_local_results(strategy.run(copy, [tf.constant(number)]))[0])
 
 
-class Part:
-    """The rows of the global batch that this replica has.
+def own_rows(draw, count):
+    """This replica's rows of something random, so that several devices draw what one would.
+
+    Keras' random generators have the same state on each replica. So each replica draws the rows of
+    the global batch, and keeps its own.
 
     Args:
-        rows: how many; int scalar tensor.
-
-    Attributes:
-        weight: their share of the global batch: the `output_gradients` of a loss that is their
-            mean. None on one device.
+        draw: function of a number of rows, which returns that many.
+        count: int or int tensor, the rows of this replica; all have equally many.
     """
+    replica = this()
+    if replica is None:
+        return draw(count)
+    first = replica.replica_id_in_sync_group * count
+    return draw(count * replica.num_replicas_in_sync)[first : first + count]
 
-    def __init__(self, rows):
-        self.rows, self.first, self.total, self.weight = rows, 0, rows, None
-        replica = this()
-        if replica is not None:
-            here = replica.replica_id_in_sync_group
-            # The last batch of an epoch may be a small one, and be shared out unequally.
-            mine = tf.cast(rows, tf.float32) * tf.one_hot(here, replica.num_replicas_in_sync)
-            counts = replica.all_reduce(SUM, mine)
-            self.weight = counts[here] / tf.reduce_sum(counts)
-            counts = tf.cast(counts, tf.int32)
-            self.first, self.total = tf.cumsum(counts, exclusive=True)[here], tf.reduce_sum(counts)
 
-    def balanced(self, value):
-        """A mean over this replica's rows, weighted as by `balanced`."""
-        return balanced(value, self.rows)
+def gather(rows):
+    """The rows of all replicas, from those of this one."""
+    return rows if this() is None else this().all_gather(rows, axis=0)
 
-    def cut(self, everyone):
-        """This replica's rows of a tensor that has all of them."""
-        return everyone if self.weight is None else everyone[self.first : self.first + self.rows]
 
-    def gather(self, mine):
-        """All replicas' rows, from a tensor that has this one's."""
-        return mine if self.weight is None else this().all_gather(mine, axis=0)
-
-    def normal(self, width, seed):
-        """Noise, float `(rows, width)`. Keras' generators have the same state on each replica: so
-        each draws the noise of the global batch, and takes its own rows."""
-        return self.cut(keras.random.normal((self.total, width), seed=seed))
+def replica_count():
+    """How many replicas the strategy in force has; 1 without one."""
+    return tf.distribute.get_strategy().num_replicas_in_sync

@@ -1,0 +1,316 @@
+"""The base classes of the models: what a `train_step` needs behind a few plain verbs."""
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recipes.training import distribution
+from recipes.training.callbacks import Resume, in_order, seeds_of
+from recipes.training.checks import first_batch
+
+
+class RecipeModel(keras.Model):
+    """Base of all models that the recipes train: settings that are saved, and a checked `fit`.
+
+    Args:
+        settings: the arguments of the recipe's `__init__`, by name; each becomes an attribute.
+    """
+
+    def __init__(self, settings, **kwargs):
+        super().__init__(**kwargs)
+        self.settings = settings
+        for name, value in settings.items():
+            setattr(self, name, value)
+
+    def get_config(self):
+        return {**super().get_config(), **self.settings}
+
+    def seeds(self):
+        """The states of all random generators: of the noise, and of dropout."""
+        return seeds_of(self)
+
+    def save_own_variables(self, store):
+        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
+        # steps again, and ends elsewhere than one that was never interrupted.
+        for i, state in enumerate(self.seeds()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        for i, state in enumerate(self.seeds()):
+            state.assign(store[f"seed_{i}"])
+
+    def fit(self, x=None, callbacks=None, **kwargs):
+        """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
+
+        Raises:
+            ValueError: the batch is not what this recipe trains on; the message says why.
+            FloatingPointError: a loss is NaN or infinite; see `callbacks.StopOnNaN`.
+        """
+        if isinstance(x, tf.data.Dataset):
+            self.check_batch(first_batch(x))
+            kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
+        callbacks = in_order(callbacks)
+        for callback in callbacks:
+            if isinstance(callback, Resume) and callback.ended():
+                kwargs["epochs"] = callback.state["epoch"]  # none is left
+        return super().fit(x, callbacks=callbacks, **kwargs)
+
+    def _maybe_symbolic_build(self, **kwargs):
+        """Nothing: these models are built. Keras' version takes the mean of the replicas' parts of
+        a batch, and fails if one is smaller, or there are several machines (docs/machines.md)."""
+
+    def _make_function(self, step):
+        # Keras 3.15 takes the mean of several machines' logs over an axis that a scalar has not.
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            return super()._make_function(
+                lambda data: keras.tree.map_structure(lambda log: log[None], step(data))
+            )
+        return super()._make_function(step)
+
+    def check_batch(self, batch):
+        """Raises `ValueError` unless `batch` is what `train_step` takes."""
+        raise NotImplementedError
+
+
+class GAN(RecipeModel):
+    """Base of the GANs, whose networks are handed in.
+
+    A recipe names its networks in three class attributes and writes `train_step` with three verbs:
+    `sample_noise`, `minimize` and `report`.
+
+    Args:
+        networks: the `keras.Model`s that the recipe was given, by name; each becomes an attribute,
+            and is saved with its architecture.
+        settings: the other arguments of the recipe's `__init__`, by name; they hold `ema_decay`,
+            the decay of a moving average of the weights of the `averaged` networks (0 for none),
+            and `seed`, that of the noise.
+    """
+
+    trained = ()  # names of the networks, in the order of their updates; each gets an optimizer
+    averaged = ()  # names of those whose weights `ema_decay` averages
+    reported = ()  # names of the values that `train_step` reports
+
+    def __init__(self, networks, settings, **kwargs):
+        super().__init__(settings, **kwargs)
+        self.handed_in = tuple(networks)
+        for name, network in networks.items():
+            setattr(self, name, network)
+        self.random = keras.random.SeedGenerator(settings["seed"])
+        if self.ema_decay:
+            self.updates = self.add_weight(name="updates", initializer="zeros", trainable=False)
+            for name in self.averaged:
+                setattr(self, f"ema_{name}", frozen_copy(networks[name], f"ema_{name}"))
+        self.trackers = [keras.metrics.Mean(name) for name in self.reported]
+        self.fused_updates = False
+        self.built = True  # its networks are
+
+    def get_config(self):
+        networks = {
+            name: keras.saving.serialize_keras_object(getattr(self, name))
+            for name in self.handed_in
+        }
+        return {**super().get_config(), **networks}
+
+    @classmethod
+    def from_config(cls, config):
+        return cls(
+            **{
+                name: keras.saving.deserialize_keras_object(value)
+                if isinstance(value, dict) and "class_name" in value
+                else value
+                for name, value in config.items()
+            }
+        )
+
+    def compile(
+        self,
+        learning_rate=2e-4,
+        beta_1=0.5,
+        beta_2=0.999,
+        fused_updates=False,
+        jit_compile=False,
+        **kwargs,
+    ):
+        """Gives each network an Adam optimizer.
+
+        Args:
+            learning_rate: a float or a `keras.optimizers.schedules.LearningRateSchedule`; or a
+                dict of them, by the name of the network (Heusel et al. 2017 let discriminators
+                learn faster: the two time-scale update rule).
+            beta_1, beta_2: decays of Adam's first and second moment.
+            fused_updates: let XLA compile the update of the weights, which pays for large
+                networks; on one device only.
+            jit_compile: let XLA compile the whole step; on one device only.
+            **kwargs: for `keras.Model.compile`.
+        """
+        several = distribution.several()  # XLA cannot add up the gradients of several replicas
+        self.compile_settings = {
+            "learning_rate": learning_rate,
+            "beta_1": beta_1,
+            "beta_2": beta_2,
+            "fused_updates": fused_updates,
+            "jit_compile": jit_compile,
+            **kwargs,
+        }
+        self.fused_updates = fused_updates and not several
+        for name in self.trained:
+            rate = learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
+            optimizer = keras.optimizers.Adam(rate, beta_1, beta_2)
+            optimizer.build(getattr(self, name).trainable_variables)  # a resumed run needs it
+            setattr(self, f"{name}_optimizer", optimizer)
+        super().compile(
+            optimizer=getattr(self, f"{self.trained[0]}_optimizer"),
+            jit_compile=jit_compile and not several,
+            **kwargs,
+        )
+
+    def get_compile_config(self):
+        if not self.compiled:
+            return None
+        return keras.saving.serialize_keras_object(self.compile_settings)
+
+    def compile_from_config(self, config):
+        self.compile(**keras.saving.deserialize_keras_object(config))
+
+    @property
+    def metrics(self):
+        return self.trackers
+
+    def sample_noise(self, count):
+        """Latent vectors, standard normal, float `(count, latent_dim)`.
+
+        Args:
+            count: int or int tensor, how many; each of several replicas asks for its own.
+        """
+        return distribution.own_rows(
+            lambda total: keras.random.normal((total, self.latent_dim), seed=self.random), count
+        )
+
+    def minimize(self, loss, networks, tape):
+        """One Adam step that lowers `loss` by the weights of a network, or of several.
+
+        Args:
+            loss: scalar, the mean over the batch (of each replica, if several share it).
+            networks: one of the `trained` networks, or a tuple of them, whose gradients then come
+                from one backward pass.
+            tape: the `tf.GradientTape` that has seen the loss; a persistent one for several calls.
+        """
+        networks = networks if isinstance(networks, tuple) else (networks,)
+        # Keras adds up the replicas' gradients: so each counts for its share of the batch.
+        share = tf.cast(1 / distribution.replica_count(), loss.dtype)
+        gradients = tape.gradient(loss, [n.trainable_variables for n in networks], share)
+        for network, gradient in zip(networks, gradients, strict=True):
+            name = next(name for name in self.trained if getattr(self, name) is network)
+            self.apply_gradients(name, gradient)
+            if self.ema_decay and name in self.averaged:
+                self.update_average(name)
+
+    def apply_gradients(self, name, gradients):
+        optimizer = getattr(self, f"{name}_optimizer")
+        variables = getattr(self, name).trainable_variables
+        if self.fused_updates:
+            tf.function(lambda g: optimizer.apply(g, variables), jit_compile=True)(gradients)
+        else:
+            optimizer.apply(gradients, variables)
+
+    def update_average(self, name):
+        """One step of the moving average of a network's weights (Polyak and Juditsky 1992).
+
+        average <- d average + (1 - d) weights, d = min(ema_decay, (1 + n) / (10 + n)) after n
+        steps: the first, bad weights are forgotten fast. Batch norm's moving statistics are
+        averaged too; integers (the seeds of dropout) are not.
+        """
+        if name == self.averaged[0]:
+            self.updates.assign_add(1.0)
+        decay = tf.minimum(self.ema_decay, (1.0 + self.updates) / (10.0 + self.updates))
+        pairs = zip(getattr(self, f"ema_{name}").weights, getattr(self, name).weights, strict=True)
+        for average, weight in pairs:
+            if average.dtype.startswith("float"):
+                average.assign(decay * average + (1.0 - decay) * tf.cast(weight, average.dtype))
+
+    def for_inference(self, name):
+        """The moving average of a network, if there is one; otherwise the network itself."""
+        return getattr(self, f"ema_{name}", getattr(self, name))
+
+    def report(self, **values):
+        """Updates the means over the epoch; returns what `fit` shows.
+
+        Args:
+            **values: tensors of any shape, whose mean counts; by the names in `reported`.
+        """
+        for tracker in self.trackers:
+            tracker.update_state(values[tracker.name])
+        return {metric.name: metric.result() for metric in self.metrics}
+
+    def check_rows(self, *counts):
+        """Raises `ValueError` unless each device gets equally many of a batch's images."""
+        devices = self.distribute_strategy.num_replicas_in_sync
+        for count in counts:
+            if count % devices:
+                raise ValueError(
+                    f"a batch of {count} images cannot be shared equally by {devices} devices: "
+                    f"choose a batch size that {devices} divides, or make the model under "
+                    "strategy(batch_size), which then takes one device"
+                )
+
+
+class LatentGAN(GAN):
+    """A GAN whose `generator` starts from noise, `(batch, latent_dim)`."""
+
+    @property
+    def latent_dim(self):
+        return self.generator.input_shape[-1]
+
+    def generate(self, count, seed=None, batch_size=256):
+        """Generates images.
+
+        Args:
+            count: how many.
+            seed: int, for the same images every time; None for new ones.
+            batch_size: images generated at a time.
+
+        Returns:
+            float32 array, `(count, height, width, channels)`, in [-1, 1].
+        """
+        if count < 1:
+            raise ValueError(f"generate: count {count}, but at least 1 is needed")
+        noise = np.random.default_rng(seed).standard_normal((count, self.latent_dim), np.float32)
+        return self.decode(noise, batch_size)
+
+    def interpolate(self, steps, rows=1, seed=None):
+        """Walks from one latent vector to another, along the sphere that the vectors lie near.
+
+        Args:
+            steps: images in a walk, both ends included; at least 2.
+            rows: number of walks.
+            seed: int, for the same walks every time.
+
+        Returns:
+            float32 array, `(rows * steps, height, width, channels)`, in [-1, 1], walk by walk.
+        """
+        if steps < 2:
+            raise ValueError(f"interpolate: steps {steps}, but at least 2 are needed")
+        rng = np.random.default_rng(seed)
+        first, last = rng.standard_normal((2, rows, 1, self.latent_dim), np.float32)
+        # cos and sin of a quarter circle keep the length of a Gaussian vector, on average; the
+        # straight line between two of them passes through lengths that training never saw.
+        angle = np.linspace(0, np.pi / 2, steps, dtype=np.float32)[:, None]
+        walk = np.cos(angle) * first + np.sin(angle) * last  # (rows, steps, latent_dim)
+        return self.decode(walk.reshape(-1, self.latent_dim))
+
+    def decode(self, noise, batch_size=256):
+        """The images of given latent vectors, float `(count, latent_dim)`."""
+        if noise.ndim != 2 or noise.shape[1] != self.latent_dim:
+            raise ValueError(
+                f"decode: shape {noise.shape}, but (count, {self.latent_dim}) is needed"
+            )
+        return self.for_inference("generator").predict(noise, batch_size=batch_size, verbose=0)
+
+
+def frozen_copy(network, name):
+    """A second network of the same architecture and weights, not trainable."""
+    twin = keras.models.clone_model(network)
+    twin.set_weights(network.get_weights())
+    twin.trainable = False
+    twin.name = name
+    return twin
