@@ -56,7 +56,7 @@ def test_import_is_light():
     code = """
 import sys
 import recipes.datasets
-assert not {"mlxtend", "tensorflow_datasets"} & set(sys.modules)
+assert not {"mlxtend", "tensorflow", "tensorflow_datasets"} & set(sys.modules)
 """
     subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, check=True)
 
@@ -222,14 +222,14 @@ def test_fashion_mnist_that_is_nowhere(root):
 
 
 def test_fashion_mnist_downloads_what_is_lacking(root, monkeypatch):
-    def download(url, path, sha256):
+    def download(url, path, sha256, md5):
         asked.append((url, len(sha256)))
         if not path.is_file():
             write_idx(path, IMAGES)
 
     asked = []
     monkeypatch.setattr(fashion_mnist, "URL", "https://host/")
-    monkeypatch.setattr(fashion_mnist, "download", download)
+    monkeypatch.setattr("recipes.datasets.download.download", download)
     write_idx(root / "fashion-mnist" / FASHION_TRAIN[1], LABELS)
     check_types(*fashion_mnist.load("train"), count=20)
     assert asked == [("https://host/" + name, 64) for name in FASHION_TRAIN]
@@ -289,19 +289,19 @@ def test_emnist_turns_every_image_of_a_large_set(root):
 @pytest.fixture
 def prepared(root):
     """What TensorFlow Datasets leaves in the data root when it has prepared a set."""
-    for variant in emnist.NUM_LABELS:
-        folder = root / "tensorflow_datasets" / "emnist" / variant / "3.1.0"
+    for part in emnist.PARTS:
+        folder = root / "tensorflow_datasets" / "emnist" / part / "3.1.0"
         folder.mkdir(parents=True)
         (folder / "dataset_info.json").touch()
 
 
 @pytest.mark.usefixtures("prepared")
-@pytest.mark.parametrize("variant", sorted(emnist.NUM_LABELS))
-def test_emnist_prepared_by_tensorflow_datasets(variant):
+@pytest.mark.parametrize("part", sorted(emnist.PARTS))
+def test_emnist_prepared_by_tensorflow_datasets(part):
     tfds = pytest.importorskip("tensorflow_datasets")
     with tfds.testing.mock_data(num_examples=7):
-        images, labels = emnist.load("train", variant)
-        lying = list(tfds.as_numpy(tfds.load(f"emnist/{variant}", split="train")))
+        images, labels = emnist.load("train", part)
+        lying = list(tfds.as_numpy(tfds.load(f"emnist/{part}", split="train")))
     check_types(images, labels, 7)
     for image, label, example in zip(images, labels, lying, strict=True):
         assert np.array_equal(image, example["image"].transpose(1, 0, 2))
@@ -326,14 +326,12 @@ def test_emnist_reads_the_split_that_is_asked_for(monkeypatch):
             assert np.array_equal(labels, np.arange(count))
 
 
-def test_emnist_of_an_unknown_variant():
-    with pytest.raises(
-        ValueError, match="unknown variant 'greek'; known: balanced, byclass, .*mnist"
-    ):
-        emnist.load("train", variant="greek")
+def test_emnist_of_an_unknown_part():
+    with pytest.raises(ValueError, match="unknown part 'greek'; known: balanced, byclass, .*mnist"):
+        emnist.load("train", part="greek")
 
 
-def test_emnist_with_a_label_of_another_variant(root):
+def test_emnist_with_a_label_of_another_part(root):
     write_set(root / "emnist", EMNIST_TEST, labels=LABELS + 38)
     with pytest.raises(ValueError, match="holds the label 47, but labels go from 0 to 46"):
         emnist.load("test")
@@ -342,14 +340,14 @@ def test_emnist_with_a_label_of_another_variant(root):
 def test_emnist_that_is_nowhere(root):
     with pytest.raises(MissingDataError, match="cannot be downloaded") as error:
         emnist.load("test")
-    for part in (
+    for expected in (
         *EMNIST_TEST,
         "gzip.zip",
         str(root / "emnist"),
         "RECIPES_DATA_DIR",
         "embedded=True",
     ):
-        assert part in str(error.value)
+        assert expected in str(error.value)
     assert isinstance(error.value.__cause__, ConnectionError)
 
 

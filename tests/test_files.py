@@ -1,17 +1,12 @@
-"""The data root, downloads and archives: also when the network, the disk or the file is bad."""
+"""The data root, and files and folders that are written whole or not at all, one at a time."""
 
+import contextlib
 import errno
-import hashlib
-import http.server
-import io
+import json
 import os
-import socket
-import stat
 import subprocess
 import sys
-import tarfile
 import threading
-import zipfile
 from pathlib import Path
 
 import pytest
@@ -19,66 +14,17 @@ import pytest
 from recipes.datasets import files
 from tools.soak import Killed, Operations, die
 
-BODY = bytes(range(256)) * 40
-SHA256 = hashlib.sha256(BODY).hexdigest()
 REPOSITORY = Path(__file__).resolve().parents[1]
-
-needs_locks = pytest.mark.skipif(files.fcntl is None, reason="this system has no fcntl locks")
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.body`; what the server is told decides how well."""
-
-    def do_GET(self):
-        server = self.server
-        server.ranges_asked.append(self.headers["Range"])
-        server.versions_asked.append(self.headers["If-Range"])
-        server.on_request(len(server.ranges_asked))
-        start, status = 0, 200
-        if server.knows_ranges and self.headers["Range"]:
-            same = self.headers["If-Range"] == server.headers.get("ETag")
-            if same or server.ignores_if_range:
-                start, status = int(self.headers["Range"][len("bytes=") : -1]), 206
-        if start >= len(server.body):
-            status = 416
-        if server.status or status == 416:
-            self.send_error(server.status or status)
-            return
-        rest = server.body[start:]
-        self.send_response(status)
-        self.send_header("Content-Length", str(len(rest)))
-        if status == 206:
-            self.send_header("Content-Range", f"bytes {start}-{len(server.body) - 1}/*")
-        for name, value in server.headers.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(rest[: server.breaks_after])
-
-    def log_message(self, *args):
-        pass
-
-
-@pytest.fixture
-def server():
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.url = f"http://127.0.0.1:{server.server_port}/set.bin"
-        server.body, server.headers = BODY, {"ETag": '"one"'}
-        server.status = server.breaks_after = None
-        server.knows_ranges, server.ignores_if_range = True, False
-        server.ranges_asked, server.versions_asked = [], []  # two headers of each request
-        server.on_request = lambda count: None
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
-
-
-@pytest.fixture
-def path(tmp_path):
-    return tmp_path / "sets" / "set.bin"
 
 
 def names_in(folder):
     return sorted(item.name for item in folder.iterdir())
+
+
+@pytest.fixture
+def sets(tmp_path):
+    (tmp_path / "sets").mkdir()
+    return tmp_path / "sets"
 
 
 # The data root
@@ -142,289 +88,185 @@ def test_check_choice_lists_what_is_known():
         files.check_choice("split", "validation", ("train", "test"))
 
 
-# Downloads
+# Files
 
 
-@pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()])
-def test_download(server, path, sha256):
-    assert files.download(server.url, path, sha256, size=len(BODY)) == path
-    assert path.read_bytes() == BODY
-    assert names_in(path.parent) == ["set.bin"]
+def write_file(path, text, fault=None):
+    with files.whole_file(path) as part:
+        part.write_text(text)
+        if fault:
+            raise fault
 
 
-def test_download_leaves_a_file_alone_that_is_there(server, path):
-    path.parent.mkdir()
-    path.write_bytes(b"mine")
-    assert files.download(server.url, path, SHA256) == path
-    assert path.read_bytes() == b"mine"
-    assert server.ranges_asked == []
+def test_a_file_is_written_whole_or_not_at_all(sets):
+    path = sets / "deep" / "a.png"
+    with files.whole_file(path) as part:
+        part.write_text("one")
+        assert part.suffix == ".png"  # Keras and Pillow go by it
+        assert not path.exists()
+    for fault in (ValueError, KeyboardInterrupt, ConnectionError("no network")):
+        with contextlib.suppress(ValueError, KeyboardInterrupt, ConnectionError):
+            write_file(path, "half", fault)
+    assert path.read_text() == "one"
+    write_file(path, "two")
+    assert path.read_text() == "two"
+    assert names_in(path.parent) == ["a.png"]
 
 
-def test_download_shows_its_progress_and_clears_it(server, path, capsys):
-    files.download(server.url, path)
-    output = capsys.readouterr()
-    assert "set.bin" in output.err
-    assert output.err.endswith("\r")
-    assert output.out == ""
+def test_a_link_stays_and_what_it_leads_to_is_replaced(sets):
+    (sets / "target").write_text("one")
+    (sets / "link").symlink_to("target")
+    write_file(sets / "link", "two")
+    assert (sets / "link").is_symlink()
+    assert (sets / "target").read_text() == "two"
 
 
-def test_download_without_progress_is_silent_even_when_it_waits(server, path, capsys):
-    thread = threading.Thread(
-        target=files.download, args=(server.url, path), kwargs={"progress": False}
-    )
-    with files.locked(path):
-        thread.start()
-        thread.join(0.2)
-    thread.join()
-    assert path.read_bytes() == BODY
-    assert capsys.readouterr() == ("", "")
+def test_a_file_killed_at_any_operation_stays_and_can_be_written_again(sets):
+    with Operations(sets) as operations:
+        write_file(sets / "a", "one")
+    for number in range(1, operations.count + 1):
+        with Operations(sets, number, die), pytest.raises(Killed):
+            write_file(sets / "a", "two")
+        assert (sets / "a").read_text() in ("one", "two")
+        write_file(sets / "a", "one")
+        assert (sets / "a").read_text() == "one"
+        assert {"a"} <= set(names_in(sets)) <= {"a", ".a.lock", ".a.holder"}
 
 
-@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/set.bin", "set.bin"])
-def test_download_of_another_kind_of_address(path, url):
-    with pytest.raises(ValueError, match="not an http or https address"):
-        files.download(url, path)
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_what_cannot_be_written_is_named_once(sets, code):
+    with (
+        pytest.raises(OSError, match=r"cannot write \S+/sets/set: .*, or pray$") as error,
+        files.whole_folder(sets / "set", advice=", or pray") as folder,
+    ):
+        write_file(folder / "a", "half", OSError(code, os.strerror(code)))
+    assert error.value.errno == code
+    assert isinstance(error.value, PermissionError) == (code == errno.EACCES)
+    assert str(error.value).count("cannot write") == 1
+    assert f"{os.strerror(code)}. Make room or get the permission" in str(error.value)
+    assert names_in(sets) == []
 
 
-def test_download_with_another_checksum(server, path):
-    wrong = "0" * 64
-    message = f"{server.url}: expected SHA-256 {wrong}, found {SHA256}. It was deleted; .*{path}$"
-    with pytest.raises(ValueError, match=message):
-        files.download(server.url, path, wrong)
-    assert names_in(path.parent) == []
+def test_a_folder_that_cannot_be_made(sets):
+    (sets / "file").touch()
+    with pytest.raises(OSError, match="cannot write .*Make room"):
+        files.save_json(sets / "file" / "a.json", {})
 
 
-def test_download_of_another_size(server, path):
-    with pytest.raises(ValueError, match="expected 7 bytes, found 10,240"):
-        files.download(server.url, path, size=7)
-    assert names_in(path.parent) == []
+# JSON
 
 
-def interrupt(server, path, after=3000):
-    """Begin a download that breaks off, and check what is left of it."""
-    server.breaks_after = after
-    with pytest.raises(ConnectionError, match=rf"broke off after {after:,} of 10,240 bytes"):
-        files.download(server.url, path, SHA256)
-    assert names_in(path.parent) == ["set.bin.part", "set.bin.part.tag"]
-    assert path.with_name("set.bin.part").read_bytes() == BODY[:after]
-    server.breaks_after = None
-    server.ranges_asked.clear()
-
-
-DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
+def test_json(sets):
+    path = sets / "a.json"
+    files.save_json(path, {"words": ["ü"], "count": 3, "none": None})
+    found = files.load_json(str(path), words=list, count=(int, str), none=type(None))
+    assert found == {"words": ["ü"], "count": 3, "none": None}
+    with pytest.raises(FileNotFoundError, match=r"there is no .*b\.json"):
+        files.load_json(sets / "b.json")
 
 
 @pytest.mark.parametrize(
-    ("headers", "version"),
+    ("content", "fault"),
     [
-        ({"ETag": '"one"', "Last-Modified": DATE}, '"one"'),
-        ({"Last-Modified": DATE}, DATE),
-        ({"ETag": 'W/"one"', "Last-Modified": DATE}, DATE),
+        (b"", "damaged"),
+        (b'{"count": 3', "damaged"),
+        (b"\xff\xfe", "damaged"),
+        (b"[" * 100_000, "damaged"),
+        (b"[3]", "no JSON object"),
+        (b"{}", 'it has no "count"'),
+        (b'{"count": [3]}', 'its "count" is a list'),
+        (b'{"count": null}', 'its "count" is a NoneType'),
+        (b'{"count": true}', 'its "count" is a bool'),
     ],
 )
-def test_broken_download_goes_on_where_it_stopped(server, path, headers, version):
-    server.headers, server.ignores_if_range = headers, True
-    interrupt(server, path)
-    files.download(server.url, path, SHA256)
-    assert server.ranges_asked == ["bytes=3000-"]
-    assert server.versions_asked[-1] == version
-    assert path.read_bytes() == BODY
-    assert names_in(path.parent) == ["set.bin"]
+def test_json_that_is_not_what_it_should_be(sets, content, fault):
+    (sets / "a.json").write_bytes(content)
+    with pytest.raises(ValueError, match=fault) as error:
+        files.load_json(sets / "a.json", count=int)
+    assert str(sets / "a.json") in str(error.value)
+    assert "remove it" in str(error.value)
 
 
-def test_download_can_break_more_than_once(server, path):
-    interrupt(server, path)
-    server.breaks_after = 2000
-    with pytest.raises(ConnectionError, match="broke off after 5,000 of 10,240"):
-        files.download(server.url, path, SHA256)
-    server.breaks_after = None
-    files.download(server.url, path, SHA256)
-    assert server.ranges_asked == ["bytes=3000-", "bytes=5000-"]
-    assert path.read_bytes() == BODY
+# Folders
 
 
-def test_broken_download_starts_anew_if_the_server_knows_no_ranges(server, path):
-    server.knows_ranges = False
-    interrupt(server, path)
-    files.download(server.url, path, SHA256)
-    assert path.read_bytes() == BODY
+def write(folder, *names, fault=None, own=()):
+    with files.whole_folder(folder, lambda old: own) as part:
+        assert names_in(part) == []
+        for name in names:
+            (part / name).parent.mkdir(exist_ok=True)
+            (part / name).write_text("new")
+        if fault:
+            raise fault
+    return folder
 
 
-@pytest.mark.parametrize("ignores_if_range", [False, True])
-def test_broken_download_starts_anew_if_the_file_has_changed(server, path, ignores_if_range):
-    interrupt(server, path)
-    server.body, server.headers = BODY[::-1], {"ETag": '"two"'}
-    server.ignores_if_range = ignores_if_range
-    files.download(server.url, path)
-    assert path.read_bytes() == BODY[::-1]
+def test_a_folder_is_replaced_but_what_others_put_there_stays(sets):
+    folder = write(sets / "deep" / "set", "one", "two", "a/three", "a/four")
+    for name in ("notes", "a/photo"):
+        (folder / name).write_text("mine")
+    (folder / "link").symlink_to("gone")
+    own = ("one", "two", "a/three", "a/four")
+    write(folder, "two", "a/four", own=own)
+    assert names_in(folder) == ["a", "link", "notes", "two"]
+    assert names_in(folder / "a") == ["four", "photo"]
+    assert (folder / "a" / "photo").read_text() == "mine"
+    assert names_in(sets / "deep") == ["set"]
 
 
-def test_broken_download_starts_anew_if_nothing_tells_the_version(server, path):
-    server.headers = {}
-    interrupt(server, path)
-    files.download(server.url, path)
-    assert server.ranges_asked == [None]
-    assert path.read_bytes() == BODY
+def test_a_folder_stays_where_the_new_one_fails(sets):
+    write(sets / "set", "one")
+    for name in ("set", "other"):
+        with pytest.raises(KeyboardInterrupt):
+            write(sets / name, "half", fault=KeyboardInterrupt)
+    assert names_in(sets / "set") == ["one"]
+    assert names_in(sets) == ["set"]
 
 
-def test_partial_file_that_is_not_ours_is_not_built_upon(server, path):
-    path.parent.mkdir()
-    path.with_name("set.bin.part").write_bytes(b"x" * 3000)
-    files.download(server.url, path)
-    assert path.read_bytes() == BODY
+def test_a_file_in_the_place_of_a_folder_stays(sets):
+    (sets / "set").touch()
+    with pytest.raises(NotADirectoryError, match="cannot write .*set: Not a directory"):
+        write(sets / "set", "one")
+    assert (sets / "set").is_file()
+    assert names_in(sets) == ["set"]
 
 
-def test_partial_file_that_lacks_nothing(server, path):
-    interrupt(server, path)
-    path.with_name("set.bin.part").write_bytes(BODY)
-    files.download(server.url, path, SHA256)
-    assert server.ranges_asked == ["bytes=10240-", None]
-    assert path.read_bytes() == BODY
-
-
-def test_a_download_killed_at_any_file_operation_goes_on(server, path):
-    with Operations(path.parents[1]) as operations:
-        files.download(server.url, path, SHA256)
-    assert operations.count >= 8
+def test_a_folder_killed_at_any_operation_loses_nothing(sets):
+    folder = write(sets / "set", "one")
+    (folder / "mine").touch()
+    with Operations(sets) as operations:
+        write(folder, "one", "two", own=["one", "two"])
     for number in range(1, operations.count + 1):
-        place = path.parents[1] / str(number) / path.name
-        with Operations(place.parents[1], number, die), pytest.raises(Killed):
-            files.download(server.url, place, SHA256)
-        assert not place.exists() or place.read_bytes() == BODY
-        files.download(server.url, place, SHA256)
-        assert place.read_bytes() == BODY
-        assert set(names_in(place.parent)) <= {"set.bin", ".set.bin.lock"}
+        with Operations(sets, number, die), pytest.raises(Killed):
+            write(folder, "one", "two", own=["one", "two"])
+        write(folder, "two", own=["one", "two"])
+        assert names_in(folder) == ["mine", "two"]
+        assert {"set"} <= set(names_in(sets)) <= {"set", ".set.lock", ".set.holder"}
 
 
-def test_a_download_killed_in_its_check_is_not_fetched_again(server, path, monkeypatch):
+def test_a_rename_that_fails_loses_nothing(sets, monkeypatch):
+    def fail_at_the_second(*names):
+        if (sets / ".old.set").exists():
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+        replace(*names)
+
+    replace = os.replace
+    write(sets / "set", "one")
     with monkeypatch.context() as patch:
-        patch.setattr(hashlib, "file_digest", lambda *_: die())
-        with pytest.raises(Killed):
-            files.download(server.url, path, SHA256)
-    assert not path.exists()
-    files.download(server.url, path, SHA256)
-    assert len(server.ranges_asked) == 1
-    assert path.read_bytes() == BODY
-    assert names_in(path.parent) == ["set.bin"]
+        patch.setattr(os, "replace", fail_at_the_second)
+        with pytest.raises(PermissionError, match="cannot write"):
+            write(sets / "set", "two")
+    assert names_in(sets / ".old.set") == ["one"]
+    write(sets / "set", "two")
+    assert names_in(sets / "set") == ["one", "two"]
+    assert names_in(sets) == ["set"]
 
 
-def check_way_out(error, url, path):
-    assert isinstance(error.value, OSError)
-    for part in (url, str(path), "RECIPES_DATA_DIR"):
-        assert part in str(error.value)
-
-
-@pytest.mark.parametrize("status", [403, 404, 416, 500])
-def test_http_error(server, path, status):
-    server.status = status
-    with pytest.raises(ConnectionError, match=f"HTTP Error {status}") as error:
-        files.download(server.url, path)
-    check_way_out(error, server.url, path)
-
-
-def test_no_network(path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        url = f"http://127.0.0.1:{free.getsockname()[1]}/set.bin"
-    with pytest.raises(ConnectionError, match="refused") as error:
-        files.download(url, path)
-    check_way_out(error, url, path)
-    assert names_in(path.parent) == []
-
-
-def test_server_that_never_answers(path):
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        url = f"http://127.0.0.1:{silent.getsockname()[1]}/set.bin"
-        with pytest.raises(ConnectionError, match="timed out") as error:
-            files.download(url, path, timeout=0.05)
-    check_way_out(error, url, path)
-
-
-def refuse(code, at):
-    """An `open` whose files for writing cannot be opened, or not be written."""
-
-    class Full(io.FileIO):
-        def write(self, data):
-            raise OSError(code, os.strerror(code))
-
-    def fake(path, mode="r", *args, **kwargs):
-        if "b" not in mode or "r" in mode:
-            return open(path, mode, *args, **kwargs)
-        if at == "open":
-            raise OSError(code, os.strerror(code))
-        return Full(path, mode.replace("b", ""))
-
-    return fake
-
-
-@pytest.mark.parametrize(
-    ("code", "at"), [(errno.ENOSPC, "write"), (errno.EROFS, "open"), (errno.EACCES, "open")]
-)
-def test_disk_full_or_read_only(server, path, monkeypatch, code, at):
-    monkeypatch.setattr(files, "open", refuse(code, at), raising=False)
-    with pytest.raises(OSError, match="cannot write") as error:
-        files.download(server.url, path)
-    assert error.value.errno == code
-    assert not isinstance(error.value, ConnectionError)
-    assert os.strerror(code) in str(error.value)
-    check_way_out(error, "", path)
-    assert not path.exists()
-
-
-def test_data_root_in_which_no_folder_can_be_made(server, tmp_path):
-    (tmp_path / "file").touch()
-    path = tmp_path / "file" / "sets" / "set.bin"
-    with pytest.raises(NotADirectoryError, match="cannot write") as error:
-        files.download(server.url, path)
-    check_way_out(error, "", path)
-
-
-@needs_locks
-def test_two_at_once_download_once(server, path, monkeypatch):
-    first_asks, second_is_there, gate = (threading.Event() for _ in range(3))
-
-    def on_request(count):
-        (first_asks if count == 1 else second_is_there).set()
-        gate.wait(10)
-
-    server.on_request = on_request
-    monkeypatch.setattr(files, "print", lambda *a, **k: second_is_there.set(), raising=False)
-    results = []
-    threads = [
-        threading.Thread(target=lambda: results.append(files.download(server.url, path, SHA256)))
-        for _ in range(2)
-    ]
-    threads[0].start()
-    assert first_asks.wait(10)
-    threads[1].start()
-    assert second_is_there.wait(10)
-    gate.set()
-    for thread in threads:
-        thread.join(10)
-    assert results == [path, path]
-    assert len(server.ranges_asked) == 1
-    assert path.read_bytes() == BODY
-    assert names_in(path.parent) == ["set.bin"]
-
-
-@needs_locks
-def test_who_waited_for_the_lock_has_one_that_others_see(path, monkeypatch):
-    def work():
-        with files.locked(path):
-            found.append(names_in(path.parent))
-
-    waits, found = threading.Event(), []
-    monkeypatch.setattr(files, "print", lambda *a, **k: waits.set(), raising=False)
-    thread = threading.Thread(target=work)
-    with files.locked(path):
-        thread.start()
-        assert waits.wait(10)
-        assert found == []
-    thread.join(10)
-    assert found == [[".set.bin.lock"]]
+# Locks
 
 
 def run_python(code, *arguments):
+    code = f"import sys; from recipes.datasets import files; path = sys.argv[1]\n{code}"
     return subprocess.Popen(
         [sys.executable, "-c", code, *map(str, arguments)],
         cwd=REPOSITORY,
@@ -435,293 +277,66 @@ def run_python(code, *arguments):
     )
 
 
-@needs_locks
-def test_another_process_waits_and_finds_the_file(server, path):
-    code = "import sys; from recipes.datasets import files; files.download(*sys.argv[1:])"
-    with files.locked(path):
-        other = run_python(code, server.url, path)
-        assert any("waiting for it" in line for line in other.stderr)  # TensorFlow warns here too
-        path.write_bytes(b"fetched meanwhile")
-    with other:
-        assert other.wait(10) == 0
-    assert path.read_bytes() == b"fetched meanwhile"
-    assert server.ranges_asked == []
-    assert names_in(path.parent) == ["set.bin"]
-
-
-@needs_locks
-def test_lock_of_a_killed_process_is_free(server, path):
-    code = """
-import sys
-from pathlib import Path
-from recipes.datasets import files
-with files.locked(Path(sys.argv[1])):
+HOLD = """
+with files.locked(path):
     print("locked", flush=True)
     sys.stdin.read()
 """
-    with run_python(code, path) as other:
+
+
+def test_a_lock_says_who_holds_it_and_a_killed_process_holds_none(sets, capsys):
+    with run_python(HOLD, sets / "a") as other:
         assert other.stdout.readline() == "locked\n"
-        other.kill()
-    assert names_in(path.parent) == [".set.bin.lock"]
-    files.download(server.url, path, SHA256)
-    assert names_in(path.parent) == ["set.bin"]
+        holder = rf"process {other.pid} on \S+ since 20\d\d-\d\d-\d\d \d\d:\d\d:\d\d"
+        message = f"a is in use by {holder}. Wait until"
+        with pytest.raises(files.InUseError, match=message), files.locked(sets / "a", wait=False):
+            pass
+        threading.Timer(0.2, other.kill).start()
+        with files.locked(sets / "a"):
+            assert f"process {os.getpid()} on" in (sets / ".a.holder").read_text()
+    assert names_in(sets) == []
+    assert f"Waiting for process {other.pid} on" in capsys.readouterr().err
 
 
-# Archives
+def test_threads_take_turns_and_one_thread_may_lock_twice(sets):
+    def work():
+        with files.locked(sets / "a", tell=False):
+            found.append(inside)
 
-FILES = {"captions.txt": b"a dog", "Images/one.jpg": BODY, "Images/deep/two.jpg": b""}
-FORMATS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
-
-
-def pack(path, kind="zip"):
-    if kind == "zip":
-        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, content in FILES.items():
-                archive.writestr(name, content)
-    else:
-        with tarfile.open(path, "w:" + kind[len("tar.") :]) as archive:
-            for name, content in FILES.items():
-                member = tarfile.TarInfo(name)
-                member.size = len(content)
-                archive.addfile(member, io.BytesIO(content))
-    return path
-
-
-def check_nothing_unpacked(tmp_path, archive):
-    """Nothing is left but the archive: neither in the folder, nor beside it, nor above it."""
-    assert names_in(tmp_path) == ["sets"]
-    assert names_in(tmp_path / "sets") == [archive.name]
-
-
-@pytest.fixture
-def sets(tmp_path):
-    (tmp_path / "sets").mkdir()
-    return tmp_path / "sets"
-
-
-@pytest.mark.parametrize("kind", FORMATS)
-@pytest.mark.parametrize("empty_folder", [False, True])
-def test_unpack(sets, kind, empty_folder):
-    archive = pack(sets / f"set.{kind}", kind)
-    if empty_folder:
-        (sets / "set").mkdir()
-    digest = hashlib.sha256(archive.read_bytes()).hexdigest()
-    target = files.unpack(archive, sets / "set", digest)
-    assert target == sets / "set"
-    found = {
-        file.relative_to(target).as_posix(): file.read_bytes()
-        for file in target.rglob("*")
-        if file.is_file()
-    }
-    assert found == FILES
-    assert names_in(sets) == ["set", archive.name]
-
-
-def test_unpack_leaves_a_folder_alone_that_has_something_in_it(sets):
-    archive = pack(sets / "set.zip")
-    (sets / "set").mkdir()
-    (sets / "set" / "mine").touch()
-    files.unpack(archive, sets / "set")
-    assert names_in(sets / "set") == ["mine"]
-
-
-def test_unpack_clears_what_a_killed_process_left(sets):
-    (sets / ".set.partial").mkdir()
-    (sets / ".set.partial" / "half").touch()
-    files.unpack(pack(sets / "set.zip"), sets / "set")
-    assert names_in(sets / "set") == ["Images", "captions.txt"]
-    assert names_in(sets) == ["set", "set.zip"]
-
-
-def hostile_zip(path, name, kind=stat.S_IFREG):
-    pack(path)
-    with zipfile.ZipFile(path, "a") as archive:
-        member = zipfile.ZipInfo(name)
-        member.external_attr = (kind | 0o644) << 16
-        archive.writestr(member, "../../outside")
-
-
-def hostile_tar(path, name, kind=tarfile.REGTYPE):
-    pack(path, "tar")
-    with tarfile.open(path, "a") as archive:
-        member = tarfile.TarInfo(name)
-        member.type, member.linkname = kind, "captions.txt"
-        archive.addfile(member)
-
-
-@pytest.mark.parametrize("make", [hostile_zip, hostile_tar])
-@pytest.mark.parametrize(
-    "name", ["../evil", "Images/../../evil", "/evil", "..\\evil", "\\evil", "C:\\evil", "C:evil"]
-)
-def test_unpack_refuses_what_leads_out_of_the_folder(tmp_path, sets, make, name):
-    archive = sets / "set.bin"
-    make(archive, name)
-    with pytest.raises(ValueError, match="leads out of the folder") as error:
-        files.unpack(archive, sets / "set")
-    assert str(archive) in str(error.value)
-    assert repr(name) in str(error.value)
-    check_nothing_unpacked(tmp_path, archive)
-
-
-@pytest.mark.parametrize(
-    ("make", "kind"),
-    [
-        (hostile_zip, stat.S_IFLNK),
-        (hostile_zip, stat.S_IFIFO),
-        (hostile_tar, tarfile.SYMTYPE),
-        (hostile_tar, tarfile.LNKTYPE),
-        (hostile_tar, tarfile.FIFOTYPE),
-        (hostile_tar, tarfile.CHRTYPE),
-    ],
-)
-def test_unpack_refuses_links_and_devices(tmp_path, sets, make, kind):
-    archive = sets / "set.bin"
-    make(archive, "odd", kind)
-    with pytest.raises(ValueError, match=r"set.bin: member 'odd' is a link or a device"):
-        files.unpack(archive, sets / "set")
-    check_nothing_unpacked(tmp_path, archive)
-
-
-def cut_short(archive):
-    archive.write_bytes(archive.read_bytes()[:-4])
-
-
-def cut_in_half(archive):
-    data = archive.read_bytes()
-    archive.write_bytes(data[: len(data) // 2])
-
-
-def flip_a_bit(archive):
-    data = bytearray(archive.read_bytes())
-    data[len(data) // 2] ^= 1
-    archive.write_bytes(data)
-
-
-@pytest.mark.parametrize(
-    ("kind", "damage"),
-    # The end of a plain tar is padding, and its contents have no checksum.
-    [
-        (kind, damage)
-        for kind in FORMATS
-        for damage in (cut_short, cut_in_half, flip_a_bit)
-        if (kind, damage) not in (("tar", cut_short), ("tar", flip_a_bit), ("zip", flip_a_bit))
-    ],
-)
-def test_unpack_of_a_damaged_archive(tmp_path, sets, kind, damage):
-    archive = pack(sets / "set.bin", kind)
-    damage(archive)
-    with pytest.raises(ValueError, match=r"set.bin cannot be unpacked: .*get it again"):
-        files.unpack(archive, sets / "set")
-    check_nothing_unpacked(tmp_path, archive)
-
-
-def test_unpack_of_a_zip_with_a_damaged_member(tmp_path, sets):
-    archive = sets / "set.zip"
-    with zipfile.ZipFile(archive, "w") as file:  # not compressed, so that BODY can be found
-        file.writestr("one", BODY)
-    archive.write_bytes(archive.read_bytes().replace(BODY[:9], b"otherwise"[:9]))
-    with pytest.raises(ValueError, match=r"set.zip cannot be unpacked: Bad CRC-32"):
-        files.unpack(archive, sets / "set")
-    check_nothing_unpacked(tmp_path, archive)
-
-
-def test_unpack_of_what_is_no_archive(tmp_path, sets):
-    archive = sets / "set.zip"
-    archive.write_text("<html>Please log in</html>")
-    with pytest.raises(ValueError, match="neither a whole zip nor a tar file"):
-        files.unpack(archive, sets / "set")
-    check_nothing_unpacked(tmp_path, archive)
-
-
-def test_unpack_of_an_archive_with_another_checksum(tmp_path, sets):
-    archive = pack(sets / "set.zip")
-    with pytest.raises(ValueError, match=r"set.zip: expected SHA-256 0000"):
-        files.unpack(archive, sets / "set", "0" * 64)
-    check_nothing_unpacked(tmp_path, archive)
-
-
-def test_unpack_of_a_missing_archive(sets):
-    with pytest.raises(FileNotFoundError, match=r"no archive .*set.zip"):
-        files.unpack(sets / "set.zip", sets / "set")
+    found, inside = [], True
+    threads = [threading.Thread(target=work) for _ in range(5)]
+    with files.locked(sets / "a"), files.locked(sets / "a", wait=False):
+        for thread in threads:
+            thread.start()
+        threads[0].join(0.2)
+        assert found == []
+        inside = False
+    for thread in threads:
+        thread.join(10)
+    assert found == [False] * 5
     assert names_in(sets) == []
 
 
-def test_unpack_onto_a_full_disk(tmp_path, sets, monkeypatch):
-    def fill(archive, folder):
-        (folder / "half").touch()
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    archive = pack(sets / "set.zip")
-    monkeypatch.setattr(files, "_extract", fill)
-    with pytest.raises(OSError, match="cannot write") as error:
-        files.unpack(archive, sets / "set")
-    assert error.value.errno == errno.ENOSPC
-    check_way_out(error, "", sets / "set")
-    check_nothing_unpacked(tmp_path, archive)
-
-
-# Folders
-
-
-def writer(text, fault=None):
-    def write(folder):
-        assert not any(folder.iterdir())
-        (folder / text).touch()
-        if fault:
-            raise fault
-
-    return write
-
-
-def test_a_folder_is_replaced_as_a_whole(sets):
-    assert files.replace_folder(sets / "deep" / "set", writer("one")) == sets / "deep" / "set"
-    files.replace_folder(sets / "deep" / "set", writer("two"))
-    assert names_in(sets / "deep" / "set") == ["two"]
-    assert names_in(sets / "deep") == ["set"]
-
-
-def test_a_folder_stays_where_the_new_one_fails(sets):
-    files.replace_folder(sets / "set", writer("one"))
-    for name in ("set", "other"):
-        with pytest.raises(KeyboardInterrupt):
-            files.replace_folder(sets / name, writer("half", KeyboardInterrupt))
-    assert names_in(sets / "set") == ["one"]
+def test_two_processes_that_write_one_folder_take_turns(sets):
+    code = """
+for i in range(60):
+    with files.whole_folder(path) as part:
+        for name in "abc":
+            (part / name).write_text(f"{sys.argv[2]} {i}")
+"""
+    others = [run_python(code, sets / "set", number) for number in (1, 2)]
+    for other in others:
+        with other:
+            assert other.wait(60) == 0, other.stderr.read()
+    assert len({path.read_text() for path in (sets / "set").iterdir()}) == 1
     assert names_in(sets) == ["set"]
 
 
-def test_a_file_in_the_place_of_a_folder_stays(sets):
-    (sets / "set").touch()
-    with pytest.raises(OSError, match="set"):
-        files.replace_folder(sets / "set", writer("one"))
-    assert (sets / "set").is_file()
-    assert names_in(sets) == ["set"]
+def test_a_folder_whose_system_knows_no_locks_is_written_all_the_same(sets, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
 
-
-@pytest.mark.parametrize("there", ["set", ".set.old"], ids=["before", "between"])
-def test_a_kill_before_the_renames_or_between_them_loses_nothing(sets, there):
-    files.replace_folder(sets / there, writer("one"))  # what the kill has left
-    files.replace_folder(sets / ".set.partial", writer("half"))
-    with pytest.raises(KeyboardInterrupt):
-        files.replace_folder(sets / "set", writer("half", KeyboardInterrupt))
-    assert names_in(sets / "set") == ["one"]
-    files.replace_folder(sets / "set", writer("two"))
-    assert names_in(sets / "set") == ["two"]
-    assert names_in(sets) == ["set"]
-
-
-def test_a_rename_that_fails_loses_nothing(sets, monkeypatch):
-    def fail_at_the_second(*names):
-        if (sets / ".set.old").exists():
-            raise PermissionError(*names)
-        replace(*names)
-
-    replace = os.replace
-    files.replace_folder(sets / "set", writer("one"))
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "replace", fail_at_the_second)
-        with pytest.raises(PermissionError):
-            files.replace_folder(sets / "set", writer("two"))
-    assert names_in(sets / ".set.old") == ["one"]
-    files.replace_folder(sets / "set", writer("two"))
-    assert names_in(sets / "set") == ["two"]
-    assert names_in(sets) == ["set"]
+    fcntl = pytest.importorskip("fcntl")
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    files.save_json(sets / "a.json", {"a": 1})
+    assert json.loads((sets / "a.json").read_text()) == {"a": 1}

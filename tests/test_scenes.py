@@ -220,7 +220,7 @@ def test_flickr8k_layout(tmp_path):
     with Image.open(folder / "Images" / files[4]) as image:
         assert image.size == (64, 64)
         assert np.abs(np.asarray(image, float) - draw(30_004, 64)[0]).mean() < 4
-    assert json.loads((folder / "drawn.json").read_text())["version"] == folders.VERSION
+    assert json.loads((folder / "drawn.json").read_text())["settings"]["version"] == folders.VERSION
 
 
 def test_coco_layout(tmp_path):

@@ -73,7 +73,7 @@ def test_draw_writes_pairs_in_the_published_layout(tmp_path):
     folder = draw(tmp_path / "streets", train=3, val=2, size=32, seed=5)
     files = sorted(str(path.relative_to(folder)) for path in folder.rglob("*.jpg"))
     assert files == [f"train/000{i}.jpg" for i in range(3)] + [f"val/000{i}.jpg" for i in range(2)]
-    assert json.loads((folder / "drawn.json").read_text())["version"] == streets.VERSION
+    assert json.loads((folder / "drawn.json").read_text())["settings"]["version"] == streets.VERSION
     pictures = [np.asarray(Image.open(folder / file)) for file in files]
     assert len({picture.tobytes() for picture in pictures}) == 5
     photo, labels = scene((5, 0, 1), 32)
@@ -144,7 +144,7 @@ def test_a_drawing_killed_at_any_file_operation_is_made_whole(tmp_path, before):
             assert texts in (["old"] * 3, ["new"] * 3)
         draw(place)
         assert [(place / "set" / name).read_text() for name in "abc"] == ["new"] * 3
-        assert {path.name for path in place.iterdir()} <= {"set", ".set.lock"}
+        assert {path.name for path in place.iterdir()} <= {"set", ".set.lock", ".set.holder"}
 
 
 def test_of_two_that_draw_the_same_folder_one_waits(tmp_path):

@@ -173,13 +173,13 @@ def write_archive(path, top="cityscapes/"):
 @pytest.mark.parametrize("top", ["cityscapes/", ""])
 @pytest.mark.parametrize("there", [True, False])
 def test_archive_is_unpacked(root, monkeypatch, top, there):
-    def download(url, path):
+    def download(url, path, sha256, md5):
         asked.append(url)
         if not path.is_file():
             write_archive(path, top)
 
     asked = []
-    monkeypatch.setattr(cityscapes, "download", download)
+    monkeypatch.setattr("recipes.datasets.download.download", download)
     if there:
         write_archive(root / "cityscapes.tar.gz", top)
         (root / "cityscapes").mkdir()
@@ -263,10 +263,10 @@ def test_joined_folders_load_as_pairs(tmp_path, halves):
 
 def test_join_into_an_empty_folder_after_a_run_that_was_killed(tmp_path, halves):
     (tmp_path / "train").mkdir()
-    save(tmp_path / ".train.partial" / "old.png", pair(1))
+    save(tmp_path / ".part.train" / "old.png", pair(1))
     cityscapes.join_folders(*halves, tmp_path / "train")
     assert len(image_files.find(tmp_path / "train")) == 3
-    assert not (tmp_path / ".train.partial").exists()
+    assert not (tmp_path / ".part.train").exists()
 
 
 @pytest.mark.parametrize("kind", ["folder", "file"])

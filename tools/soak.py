@@ -99,11 +99,11 @@ def extraction(folder, url):
 
 
 def download(folder, url):
-    from recipes.datasets import files
+    from recipes.datasets import download
 
     ready()
-    path = files.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
-    return [file.read_bytes() for file in sorted(files.unpack(path, folder / "set").iterdir())]
+    path = download.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
+    return [file.read_bytes() for file in sorted(download.unpack(path, folder / "set").iterdir())]
 
 
 def drawing(folder, url):
@@ -263,7 +263,9 @@ def child(name, folder, url, last):
         digest.update(each.encode() if isinstance(each, str) else bytes(each))
     # Nothing half-written stays; a lock, and a checkpoint that was about to be removed, may.
     names = [os.path.relpath(path, folder) for path in Path(folder).rglob("*")]
-    names = sorted(n for n in names if "checkpoints/epoch-" not in n and not n.endswith(".lock"))
+    names = sorted(
+        n for n in names if "checkpoints/epoch-" not in n and not n.endswith((".lock", ".holder"))
+    )
     digest.update(json.dumps(names).encode())
     print("operations", operations.count)
     print("result", digest.hexdigest(), flush=True)

@@ -1,16 +1,21 @@
 """Pairs of street photos and label maps, for Pix2Pix (Cordts et al. 2016, Isola et al. 2017)."""
 
-import shutil
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from recipes.datasets import image_files
-from recipes.datasets.files import MissingDataError, check_choice, data_root, download, unpack
+from recipes.datasets.download import fetch, unpack
+from recipes.datasets.files import check_choice, data_root, whole_folder
 
 # The authors publish no hash of it.
 URL = "https://efrosgans.eecs.berkeley.edu/pix2pix/datasets/cityscapes.tar.gz"
+SIZE = 99e6  # bytes, about
+TERMS = (
+    "for research, teaching and other purposes that are not commercial; not to be passed on: "
+    "https://www.cityscapes-dataset.com/license/"
+)
 
 DIRECTIONS = ("labels_to_photos", "photos_to_labels")
 MIN_SIDE = 16  # pixels
@@ -96,6 +101,7 @@ def join_folders(photos, labels, target):
         MissingDataError: one of the folders is not there.
         ValueError: a picture without a partner, two of one name, a partner of another size, or
             one that cannot be read or would be no pair.
+        OSError: `target` cannot be written.
     """
     target = Path(target)
     if target.is_file() or (target.is_dir() and any(target.iterdir())):
@@ -104,42 +110,38 @@ def join_folders(photos, labels, target):
     for stem in sorted(lefts.keys() ^ rights.keys()):
         path, other = (lefts[stem], labels) if stem in lefts else (rights[stem], photos)
         raise ValueError(f"{path} has no partner {stem}.* in {other}")
-    # A fixed name: what a killed run left behind is cleared away by the next one.
-    partial = target.with_name(f".{target.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    try:
+    with whole_folder(target) as folder:
         for stem, path in lefts.items():
-            left, right = image_files.read(path), image_files.read(rights[stem])
+            left, right = _read_half(path), _read_half(rights[stem])
             if left.shape != right.shape:
                 raise ValueError(
                     f"{path} is {left.shape[1]}x{left.shape[0]} pixels, but {rights[stem]} is "
                     f"{right.shape[1]}x{right.shape[0]}: the halves of a pair are of one size"
                 )
             _check_pair(f"{path} beside {rights[stem]}", left.shape[0], 2 * left.shape[1])
-            Image.fromarray(np.hstack((left, right))).save(partial / f"{stem}.png")
-        if target.is_dir():
-            target.rmdir()  # Windows does not rename onto an empty folder
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+            Image.fromarray(np.hstack((left, right))).save(folder / f"{stem}.png")
     return target
+
+
+def _read_half(path):
+    try:
+        return image_files.read(path)
+    except OSError as error:  # else it would be taken for one of writing
+        raise ValueError(f"{path} cannot be read: {error}") from error
 
 
 def _home():
     home = data_root() / "cityscapes"
     if not (home.is_dir() and any(home.iterdir())):
         archive = home.with_name("cityscapes.tar.gz")
-        try:
-            download(URL, archive)
-        except ConnectionError as error:
-            raise MissingDataError(
-                f"Cityscapes is not in {home} and cannot be downloaded. Put the folders train/ and "
-                f"val/ out of {URL} there, or that file at {archive}; or set RECIPES_DATA_DIR to "
-                f"the folder that holds cityscapes/; or load another folder of pairs. ({error})"
-            ) from error
+        by_hand = (
+            f"Put the folders train/ and val/ out of {URL} into {home}, or that file at {archive}; "
+            "or set RECIPES_DATA_DIR to the folder that holds cityscapes/; or load another folder "
+            "of pairs."
+        )
+        fetch("Cityscapes, as pairs", URL, archive, TERMS, by_hand, size=SIZE)
         unpack(archive, home)
-    inner = home / "cityscapes"  # the archive has one folder at its top
+    inner = home / "cityscapes"  # as the archive has it, if unpacked by hand
     return inner if inner.is_dir() else home
 
 

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from recipes.datasets import files
 from recipes.datasets.captions import CaptionedImages, match, sample
+from recipes.datasets.download import download as download_file
+from recipes.datasets.download import fetch
 from recipes.datasets.files import DAMAGED, MissingDataError, check_choice, data_root
 from recipes.datasets.image_files import LISTED, picture_names
 
@@ -25,6 +27,11 @@ ARCHIVES = {
     "2017": (252_907_541, "113a836d90195ee1f884e704da6304dfaaecff1f023f49b6ca93c4aaae470268"),
     "2014": (252_872_794, "031296bbc80c45a1d1f76bf9a90ead27e94e99ec629208449507a4917a3bf009"),
 }
+TERMS = (
+    "annotations CC BY 4.0; photos under the licences of their owners on Flickr, which the "
+    "annotations name: https://cocodataset.org/#termsofuse"
+)
+PHOTO_SIZE = 165_000  # bytes, on average
 SPLITS = ("train", "val")
 
 THREADS = 4  # with many more, the store refuses some of the requests
@@ -167,21 +174,18 @@ def _find(kind, split, folder, year, download):
             return inside, home / f"{split}{each}"
     year = years[0]
     name, archive = f"{kind}_{split}{year}.json", home / f"annotations_trainval{year}.zip"
-    reason = ""
+    by_hand = (
+        f"Put it there, or {archive.name} as it is, from https://cocodataset.org/#download, and "
+        f"the photos into {home / (split + year)}; or set {files.ENVIRONMENT} to the folder that "
+        "holds coco/."
+    )
     if folder is None and download and not archive.is_file():
         size, sha256 = ARCHIVES[year]
-        try:
-            files.download(f"{URL}/annotations/{archive.name}", archive, sha256, size)
-        except ConnectionError as error:
-            reason = f" ({error})"
-        else:
-            if inside := _look_inside(archive, name):
-                return inside, home / f"{split}{year}"
-    raise MissingDataError(
-        f"there is no annotations/{name} in {home}. Put it there, or {archive.name} as it is, from "
-        f"https://cocodataset.org/#download, and the photos into {home / (split + year)}; or set "
-        f"RECIPES_DATA_DIR to the folder that holds coco/.{reason}"
-    )
+        url = f"{URL}/annotations/{archive.name}"
+        fetch(f"annotations/{name} of COCO", url, archive, TERMS, by_hand, sha256, size=size)
+        if inside := _look_inside(archive, name):
+            return inside, home / f"{split}{year}"
+    raise MissingDataError(f"there is no annotations/{name} in {home}. {by_hand}")
 
 
 def _look_inside(archive, name):
@@ -251,7 +255,7 @@ def _fetch(names, folder):
             time.sleep(wait)
             try:
                 url = f"{URL}/{folder.name}/{quote(name)}"
-                files.download(url, folder / name, progress=False)  # one bar for all, below
+                download_file(url, folder / name, progress=False)  # one bar for all, below
                 return
             except ConnectionError as error:
                 fault = error.__cause__ or error
@@ -259,6 +263,11 @@ def _fetch(names, folder):
 
     if not names:
         return
+    megabytes = len(names) * PHOTO_SIZE / 1e6
+    print(
+        f"Downloading {len(names):,} photos of COCO (about {megabytes:,.0f} MB) from {URL} to "
+        f"{folder}. Terms: {TERMS}"
+    )
     pool = ThreadPoolExecutor(THREADS)
     with tqdm(desc=folder.name, total=len(names), file=sys.stderr, leave=False) as bar:
         try:

@@ -5,11 +5,10 @@ import zipfile
 import numpy as np
 
 from recipes.datasets import digits
+from recipes.datasets.download import fetch
 from recipes.datasets.files import (
-    MissingDataError,
     check_choice,
     data_root,
-    download,
     find_folder,
 )
 from recipes.datasets.idx import read_images
@@ -17,10 +16,12 @@ from recipes.datasets.idx import read_images
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
 SHA256 = "fb9bb67e33772a9cc0b895e4ecf36d2cf35be8b709693c3564cea2a019fcda8e"
 SIZE = 561_753_746
+TERMS = "none stated; made by NIST, a US government agency, from its Special Database 19"
 
 SPLITS = ("train", "test")
-# Labels are below this. Those of "letters" start at 1; a letter's two cases share one label.
-NUM_LABELS = {
+# The parts of the set, and the number that their labels are below. Labels of "letters" start at 1;
+# a letter's two cases share one.
+PARTS = {
     "balanced": 47,
     "byclass": 62,
     "bymerge": 47,
@@ -30,7 +31,7 @@ NUM_LABELS = {
 }
 
 
-def load(split="train", variant="balanced", embedded=False):
+def load(split="train", part="balanced", embedded=False):
     """Handwritten characters, upright, or embedded digits in their stead.
 
     Looks in the data root for the publisher's idx files (in `emnist/`, `emnist/gzip/` or inside
@@ -39,50 +40,47 @@ def load(split="train", variant="balanced", embedded=False):
 
     Args:
         split: "train" or "test".
-        variant: "balanced" (112,800 + 18,800 images), "byclass" (697,932 + 116,323), "bymerge",
-            "digits", "letters" or "mnist".
+        part: "balanced" (112,800 + 18,800 images in the whole set), "byclass" (697,932 + 116,323),
+            "bymerge", "digits", "letters" (124,800 + 20,800) or "mnist".
         embedded: take the MNIST digits of `digits.load`: same shapes and types, no files.
 
     Returns:
         `(images, labels)`: uint8 `(n, 28, 28, 1)` in [0, 255] and int64 `(n,)`.
 
     Raises:
-        ValueError: an unknown split or variant, or a file that is damaged or not what its name
+        ValueError: an unknown split or part, or a file that is damaged or not what its name
             says.
         MissingDataError: the files are not there and cannot be downloaded.
         OSError: there is no room, or no permission, to keep the download.
     """
     check_choice("split", split, SPLITS)
-    check_choice("variant", variant, NUM_LABELS)
+    check_choice("part", part, PARTS)
     if embedded:
         return digits.load(split)
     home, prepared = data_root() / "emnist", data_root() / "tensorflow_datasets"
     archive = home / "gzip.zip"
-    stem = f"emnist-{variant}-{split}"
+    stem = f"emnist-{part}-{split}"
     names = (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz")
     folder = find_folder((home, home / "gzip"), names)
-    if not folder and not archive.is_file() and any(prepared.glob(_info_file(variant))):
-        images, labels = _read_prepared(prepared, split, variant)
+    if not folder and not archive.is_file() and any(prepared.glob(_info_file(part))):
+        images, labels = _read_prepared(prepared, split, part)
     else:
         folder = folder or _open_archive(archive, names)
-        images, labels = read_images(folder, *names, num_classes=NUM_LABELS[variant])
+        images, labels = read_images(folder, *names, num_classes=PARTS[part])
     # As published, the images lie on their side. In place: "byclass" alone takes 547 MB.
     for start in range(0, len(images), 10_000):
-        part = images[start : start + 10_000]
-        part[:] = part.transpose(0, 2, 1, 3).copy()
+        some = images[start : start + 10_000]
+        some[:] = some.transpose(0, 2, 1, 3).copy()
     return images, labels
 
 
 def _open_archive(archive, names):
     """The folder inside the publisher's archive that holds the files `names`."""
-    try:
-        download(URL, archive, SHA256, SIZE)
-    except ConnectionError as error:
-        raise MissingDataError(
-            f"EMNIST is not in {archive.parent} and cannot be downloaded. Put gzip.zip from "
-            f"{URL} there, or only {' and '.join(names)} out of it; or set RECIPES_DATA_DIR to the "
-            f"folder that holds emnist/; or load with embedded=True. ({error})"
-        ) from error
+    by_hand = (
+        f"Put gzip.zip from {URL} there, or only {' and '.join(names)} out of it; or set "
+        "RECIPES_DATA_DIR to the folder that holds emnist/; or load with embedded=True."
+    )
+    fetch("EMNIST, all six parts", URL, archive, TERMS, by_hand, SHA256, size=SIZE)
     try:
         folder = find_folder((zipfile.Path(archive) / "gzip", zipfile.Path(archive)), names)
     except zipfile.BadZipFile as error:
@@ -92,15 +90,15 @@ def _open_archive(archive, names):
     return folder
 
 
-def _info_file(variant):
-    return f"emnist/{variant}/*/dataset_info.json"
+def _info_file(part):
+    return f"emnist/{part}/*/dataset_info.json"
 
 
-def _read_prepared(data_dir, split, variant):
+def _read_prepared(data_dir, split, part):
     """Read what TensorFlow Datasets keeps; like the publisher, it keeps the images lying."""
     import tensorflow_datasets as tfds
 
-    dataset = tfds.builder(f"emnist/{variant}", data_dir=data_dir).as_dataset(split=split)
+    dataset = tfds.builder(f"emnist/{part}", data_dir=data_dir).as_dataset(split=split)
     count = int(dataset.cardinality())
     images, labels = np.empty((count, 28, 28, 1), np.uint8), np.empty(count, np.int64)
     start = 0

@@ -4,11 +4,10 @@ import os
 from pathlib import Path
 
 from recipes.datasets import digits
+from recipes.datasets.download import fetch
 from recipes.datasets.files import (
-    MissingDataError,
     check_choice,
     data_root,
-    download,
     find_folder,
 )
 from recipes.datasets.idx import read_images
@@ -27,22 +26,27 @@ CLASS_NAMES = (
 )
 
 URL = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
-# Each split: its images, then its labels, with the SHA-256 of what the publisher offers.
+TERMS = "MIT licence"
+# Each split: its images, then its labels, with SHA-256 and bytes of what the publisher offers.
 FILES = {
     "train": {
         "train-images-idx3-ubyte.gz": (
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"
+            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+            26_421_880,
         ),
         "train-labels-idx1-ubyte.gz": (
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"
+            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+            29_515,
         ),
     },
     "test": {
         "t10k-images-idx3-ubyte.gz": (
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"
+            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+            4_422_102,
         ),
         "t10k-labels-idx1-ubyte.gz": (
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"
+            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+            5_148,
         ),
     },
 }
@@ -80,13 +84,10 @@ def load(split="train", embedded=False):
 
 
 def _download(folder, hashes):
-    try:
-        for name, sha256 in hashes.items():
-            download(URL + name, folder / name, sha256)
-    except ConnectionError as error:
-        raise MissingDataError(
-            f"Fashion-MNIST is not in {folder} and cannot be downloaded. Put "
-            f"{' and '.join(hashes)} there, or set RECIPES_DATA_DIR to the folder that holds "
-            f"fashion-mnist/, or load with embedded=True. ({error})"
-        ) from error
+    by_hand = (
+        f"Put {' and '.join(hashes)} there, or set RECIPES_DATA_DIR to the folder that holds "
+        "fashion-mnist/, or load with embedded=True."
+    )
+    for name, (sha256, size) in hashes.items():
+        fetch("Fashion-MNIST", URL + name, folder / name, TERMS, by_hand, sha256, size=size)
     return folder

@@ -6,9 +6,10 @@ import struct
 
 import numpy as np
 
-from recipes.datasets.files import CHUNK, DAMAGED
+from recipes.datasets.files import DAMAGED
 
 UNSIGNED_BYTE = 8
+CHUNK = 1 << 18
 
 
 def read_idx(path):

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import tensorflow as tf
 from PIL import Image, ImageOps, UnidentifiedImageError
 from tqdm import tqdm
 
@@ -25,13 +24,15 @@ NAMED = 100  # so many bad files are named, each in a line that says what is wro
 
 
 def scale(images):
-    """uint8 pictures, 0 to 255 -> float32 in [-1, 1]; any shape, arrays and tensors alike."""
+    """uint8 images, 0 to 255 -> float32 in [-1, 1]; any shape, arrays and tensors alike."""
     dtype = getattr(images, "dtype", None)
-    if dtype not in (np.uint8, tf.uint8):
+    if dtype not in (np.uint8, "uint8"):  # TensorFlow's compares with its name
         raise ValueError(f"scale: images of dtype {dtype}, but uint8 is needed")
-    if tf.is_tensor(images):
-        return tf.cast(images, tf.float32) / 127.5 - 1.0
-    return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    if isinstance(images, np.ndarray):
+        return images.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    import tensorflow as tf  # here: most of what reads files does not need it, and it takes seconds
+
+    return tf.cast(images, tf.float32) / 127.5 - 1.0
 
 
 def read(path):

@@ -1,0 +1,307 @@
+"""Downloads and archives that arrive whole or not at all.
+
+Whatever goes wrong on the way (no network, a full disk, a damaged file) is an error that names the
+file and says what to do. Nothing half-written ever bears the name of a finished file.
+"""
+
+import contextlib
+import hashlib
+import http.client
+import os
+import re
+import stat
+import sys
+import tarfile
+import urllib.error
+import urllib.request
+import zipfile
+from pathlib import Path, PureWindowsPath
+
+from tqdm import tqdm
+
+from recipes.datasets.files import (
+    ENVIRONMENT,
+    MissingDataError,
+    load_json,
+    locked,
+    save_json,
+    whole_folder,
+    writing,
+)
+
+CHUNK = 1 << 18
+ELSEWHERE = f", or set {ENVIRONMENT} to a folder that can be written"
+LONGEST_NAME = 255  # bytes, in the usual file systems
+
+
+def fetch(dataset, url, path, terms, by_hand, sha256=None, md5=None, size=None):
+    """Download a file of a dataset, after a line that says how large it is and under which terms.
+
+    Args:
+        dataset: its name, for the messages.
+        url, path, sha256, md5, size: as for `download`; `size` may be about right, if there is a
+            hash.
+        terms: under which terms the publisher gives it.
+        by_hand: what to put where instead, for the error.
+
+    Returns:
+        `path` as a `Path`.
+
+    Raises:
+        MissingDataError: it cannot be downloaded.
+        ValueError, OSError: as for `download`.
+    """
+    path = Path(path)
+    if not path.is_file():
+        print(f"Downloading {dataset} ({size / 1e6:,.0f} MB) from {url} to {path}. Terms: {terms}")
+    try:
+        return download(url, path, sha256, md5)
+    except ConnectionError as error:
+        raise MissingDataError(
+            f"{dataset} is not in {path.parent} and cannot be downloaded. {by_hand} ({error})"
+        ) from error
+
+
+def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=True):
+    """Fetch a file, unless it is there already. A broken download goes on where it stopped.
+
+    The bytes gather in `<path>.part`; when all have come it becomes `<path>.whole`, and `path` if
+    they are right. If several processes want the same file, one downloads and the others wait. A
+    file that is there already is taken as it is.
+
+    Args:
+        url: http or https.
+        path: the file to write; its folder is made.
+        sha256, md5: hexadecimal hash of the file, if known.
+        size: number of bytes of the file, if known.
+        timeout: seconds of silence after which to give up.
+        progress: whether to show a bar, and to tell of another process that is waited for.
+
+    Returns:
+        `path` as a `Path`.
+
+    Raises:
+        ValueError: another kind of url, or what came has another hash or size.
+        ConnectionError: no network, an HTTP error, or the connection broke.
+        OSError: the file cannot be written (disk full, no permission).
+    """
+    path = Path(path)
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"cannot download {url}: not an http or https address")
+    if path.is_file():
+        return path
+    with writing(path, ELSEWHERE), locked(path, tell=progress):
+        if not path.is_file():  # another process may have fetched it while this one waited
+            part, whole = (path.with_name(path.name + end) for end in (".part", ".whole"))
+            if not whole.is_file():  # killed in the check of a large file, which takes a minute
+                _receive(url, path, part, timeout, progress)
+                os.replace(part, whole)
+            try:
+                _check(whole, url, sha256, md5, size)
+            except ValueError as error:
+                whole.unlink()
+                raise ValueError(
+                    f"{error}. It was deleted; try again later, or put the right file at {path}"
+                ) from None
+            os.replace(whole, path)
+    return path
+
+
+def unpack(archive, target):
+    """Unpack a zip or tar (plain, gz, bz2, xz) file, unless `target` has something in it already.
+
+    A single folder at the top of the archive is left away, and so is `__MACOSX`.
+
+    Args:
+        archive: the file.
+        target: the folder to unpack into; it appears when everything is in it.
+
+    Returns:
+        `target` as a `Path`.
+
+    Raises:
+        FileNotFoundError: no such archive.
+        ValueError: a damaged or empty file, or another format; or a member that would land
+            outside of `target`, or is a link or a device.
+        OSError: the folder cannot be written.
+    """
+    archive, target = Path(archive), Path(target)
+
+    def there():
+        return target.is_dir() and any(target.iterdir())
+
+    if there():
+        return target
+    if not archive.is_file():
+        raise FileNotFoundError(f"there is no archive {archive} to unpack")
+    with writing(target, ELSEWHERE), locked(target):
+        if not there():
+            with whole_folder(target, advice=ELSEWHERE) as folder:
+                for name, piece in _contents(archive):
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    with open(folder / name, "ab") as file:
+                        file.write(piece)
+    return target
+
+
+def _receive(url, path, part, timeout, progress):
+    """Append to `part` the bytes of `url` that it lacks."""
+    state_file = part.with_name(part.name + ".json")  # tells which version `part` belongs to
+    have, state = 0, {}
+    if part.is_file() and state_file.is_file():
+        with contextlib.suppress(ValueError):
+            state = load_json(state_file, version=str, total=(int, type(None)))
+            have = part.stat().st_size
+    with _network(url, path):
+        response, have, total = _ask(url, have, state, timeout)
+    with response, open(part, "ab" if have else "wb") as file:
+        save_json(state_file, {"version": _version(response), "total": total})
+        with tqdm(
+            desc=path.name, initial=have, total=total, unit="B", unit_scale=True,
+            file=sys.stderr, leave=False, disable=not progress,
+        ) as bar:  # fmt: skip
+            while True:
+                with _network(url, path):
+                    chunk = response.read(CHUNK)
+                    if not chunk and total is not None and have != total:
+                        raise ConnectionError(f"broke off after {have:,} of {total:,} bytes")
+                if not chunk:
+                    break
+                file.write(chunk)
+                have += len(chunk)
+                bar.update(len(chunk))
+    state_file.unlink()
+
+
+def _ask(url, have, state, timeout):
+    """Ask for the bytes from `have` on.
+
+    Returns:
+        The response, the position of its first byte, and the size of the whole file or None.
+    """
+    request = urllib.request.Request(url, headers={"User-Agent": "vision-recipes"})
+    if have and state["version"]:  # else nobody can tell whether it is still the same file
+        request.add_header("Range", f"bytes={have}-")
+        request.add_header("If-Range", state["version"])
+    try:
+        response = urllib.request.urlopen(request, timeout=timeout)
+    except urllib.error.HTTPError as error:
+        if error.code != 416 or not request.has_header("Range"):
+            raise
+        return _ask(url, 0, {}, timeout)  # `have` is all there is, or more
+    total = _length(response)
+    if response.status == 206 and request.has_header("Range"):
+        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers["Content-Range"] or "")
+        total = state["total"] or (int(span[3]) if span and span[3] != "*" else None)
+        same = span and span[3] in ("*", str(total)) and _version(response) == state["version"]
+        if same and int(span[1]) == have and int(span[2]) + 1 == total:
+            return response, have, total
+        response.close()
+        return _ask(url, 0, {}, timeout)  # another file, or not all of the rest
+    if response.status != 200:
+        response.close()
+        raise ConnectionError(f"the server answers with status {response.status}, not the file")
+    return response, 0, total
+
+
+def _length(response):
+    lengths = set(response.headers.get_all("Content-Length", ()))
+    if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
+        raise ConnectionError(f"the server gives a senseless Content-Length: {', '.join(lengths)}")
+    return int(lengths.pop()) if lengths else None
+
+
+def _version(response):
+    # A weak ETag (W/...) does not promise the same bytes, so it is no ground to resume on.
+    tag = response.headers["ETag"] or ""
+    return tag if tag.startswith('"') else response.headers["Last-Modified"] or ""
+
+
+def _check(path, origin, sha256, md5, size):
+    if size is not None and path.stat().st_size != size:
+        raise ValueError(f"{origin}: expected {size:,} bytes, found {path.stat().st_size:,}")
+    for kind, expected in (("SHA-256", sha256), ("MD5", md5)):
+        if expected:
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, kind.replace("-", "")).hexdigest()
+            if found != expected.lower():
+                raise ValueError(f"{origin}: expected {kind} {expected}, found {found}")
+
+
+def _contents(archive):
+    """Yield pieces of the files in an archive: name and bytes. One bad member, and it yields none.
+
+    Args:
+        archive: a zip or tar file.
+
+    Raises:
+        ValueError: whatever is wrong with the archive.
+    """
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as file:
+                kinds = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: not packed on Unix
+                members = [
+                    (m, m.filename, m.is_dir(), stat.S_IFMT(m.external_attr >> 16) in kinds)
+                    for m in file.infolist()
+                ]
+                yield from _pieces(_names(members), file.open)
+        elif tarfile.is_tarfile(archive):
+            with tarfile.open(archive) as file:
+                members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
+                # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
+                while file.fileobj.read(CHUNK):
+                    pass
+                yield from _pieces(_names(members), file.extractfile)
+        else:
+            raise ValueError("it is neither a whole zip nor a tar file")
+    except Exception as error:  # on damaged files both modules raise almost anything
+        raise ValueError(
+            f"{archive} cannot be unpacked: {error}. Delete it and get it again."
+        ) from error
+
+
+def _pieces(members, open_member):
+    for member, name in members:
+        with open_member(member) as file:
+            yield name, file.read(CHUNK)
+            while piece := file.read(CHUNK):
+                yield name, piece
+
+
+def _names(members):
+    """Where each file of an archive is to go, below the target: pairs of a member and a name."""
+    found = {}
+    for member, name, is_folder, is_plain in members:
+        inside = PureWindowsPath(name)  # knows both kinds of slash, and drives
+        if inside.drive or inside.root or ".." in inside.parts:
+            raise ValueError(f"member {name!r} leads out of the folder")
+        if not is_plain:
+            raise ValueError(f"member {name!r} is a link or a device")
+        if is_folder or inside.parts[:1] == ("__MACOSX",):
+            continue
+        parts = inside.parts
+        if not parts or "\0" in name or max(len(os.fsencode(p)) for p in parts) > LONGEST_NAME:
+            raise ValueError(f"member {name!r} has a name that no file can have")
+        if parts in found:
+            raise ValueError(f"member {name!r} is there twice")
+        found[parts] = member
+    if not found:
+        raise ValueError("there is no file in it")
+    for parts in found:
+        for end in range(1, len(parts)):
+            if parts[:end] in found:
+                raise ValueError(f"member {'/'.join(parts[:end])!r} is both a file and a folder")
+    top = len({parts[0] for parts in found}) == 1 and all(len(parts) > 1 for parts in found)
+    return [(member, "/".join(parts[top:])) for parts, member in found.items()]
+
+
+@contextlib.contextmanager
+def _network(url, path):
+    try:
+        yield
+    except (OSError, http.client.HTTPException) as error:
+        raise ConnectionError(
+            f"cannot download {url}: {error}. Try again later (what came is kept), put the file "
+            f"at {path} yourself, or set {ENVIRONMENT} to the folder of your datasets."
+        ) from error

@@ -1,0 +1,659 @@
+"""Downloads and archives: also when the network, the server, the disk or the file is bad."""
+
+import errno
+import hashlib
+import http.server
+import io
+import os
+import shutil
+import socket
+import stat
+import subprocess
+import sys
+import tarfile
+import threading
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from recipes.datasets import download as module
+from recipes.datasets import files
+from recipes.datasets.download import download, fetch, unpack
+from recipes.datasets.files import MissingDataError
+from tools.soak import Killed, Operations, die
+
+BODY = bytes(range(256)) * 40
+SHA256 = hashlib.sha256(BODY).hexdigest()
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.body`; what the server is told decides how well."""
+
+    def do_GET(self):
+        server = self.server
+        server.ranges_asked.append(self.headers["Range"])
+        server.versions_asked.append(self.headers["If-Range"])
+        server.on_request(len(server.ranges_asked))
+        start, status, end = 0, 200, len(server.body)
+        if server.knows_ranges and self.headers["Range"]:
+            same = self.headers["If-Range"] == server.headers.get("ETag")
+            if same or server.ignores_if_range:
+                start, status = int(self.headers["Range"][len("bytes=") : -1]), 206
+                end -= server.withholds
+        if start >= len(server.body):
+            status = 416
+        if server.status or status == 416:
+            self.send_error(server.status or status)
+            return
+        rest = server.body[start:end]
+        self.send_response(server.claims_status or status)
+        self.send_header("Content-Length", server.claims_length or str(len(rest)))
+        if status == 206:
+            total = len(server.body) if server.tells_total else "*"
+            self.send_header("Content-Range", f"bytes {start}-{end - 1}/{total}")
+        for name, value in server.headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(rest[: server.breaks_after])
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def server():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.url = f"http://127.0.0.1:{server.server_port}/set.bin"
+        server.body, server.headers = BODY, {"ETag": '"one"'}
+        server.status = server.breaks_after = None
+        server.claims_status = server.claims_length = None
+        server.withholds, server.tells_total = 0, False  # of the answer to a range
+        server.knows_ranges, server.ignores_if_range = True, False
+        server.ranges_asked, server.versions_asked = [], []  # two headers of each request
+        server.on_request = lambda count: None
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def path(tmp_path):
+    return tmp_path / "sets" / "set.bin"
+
+
+def names_in(folder):
+    return sorted(item.name for item in folder.iterdir())
+
+
+# Downloads
+
+
+@pytest.mark.parametrize("sha256", [None, SHA256, SHA256.upper()])
+def test_download(server, path, sha256):
+    assert download(server.url, path, sha256, size=len(BODY)) == path
+    assert path.read_bytes() == BODY
+    assert names_in(path.parent) == ["set.bin"]
+
+
+def test_download_leaves_a_file_alone_that_is_there(server, path):
+    path.parent.mkdir()
+    path.write_bytes(b"mine")
+    assert download(server.url, path, SHA256) == path
+    assert path.read_bytes() == b"mine"
+    assert server.ranges_asked == []
+
+
+def test_download_shows_its_progress_and_clears_it(server, path, capsys):
+    download(server.url, path)
+    output = capsys.readouterr()
+    assert "set.bin" in output.err
+    assert output.err.endswith("\r")
+    assert output.out == ""
+
+
+def test_download_without_progress_is_silent_even_when_it_waits(server, path, capsys):
+    thread = threading.Thread(target=download, args=(server.url, path), kwargs={"progress": False})
+    with files.locked(path):
+        thread.start()
+        thread.join(0.2)
+    thread.join()
+    assert path.read_bytes() == BODY
+    assert capsys.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("url", ["file:///etc/hostname", "ftp://127.0.0.1/set.bin", "set.bin"])
+def test_download_of_another_kind_of_address(path, url):
+    with pytest.raises(ValueError, match="not an http or https address"):
+        download(url, path)
+
+
+def test_download_with_another_checksum(server, path):
+    wrong = "0" * 64
+    message = f"{server.url}: expected SHA-256 {wrong}, found {SHA256}. It was deleted; .*{path}$"
+    with pytest.raises(ValueError, match=message):
+        download(server.url, path, wrong)
+    assert names_in(path.parent) == []
+
+
+def test_download_of_another_size(server, path):
+    with pytest.raises(ValueError, match="expected 7 bytes, found 10,240"):
+        download(server.url, path, size=7)
+    assert names_in(path.parent) == []
+
+
+def interrupt(server, path, after=3000):
+    """Begin a download that breaks off, and check what is left of it."""
+    server.breaks_after = after
+    with pytest.raises(ConnectionError, match=rf"broke off after {after:,} of 10,240 bytes"):
+        download(server.url, path, SHA256)
+    assert names_in(path.parent) == ["set.bin.part", "set.bin.part.json"]
+    assert path.with_name("set.bin.part").read_bytes() == BODY[:after]
+    server.breaks_after = None
+    server.ranges_asked.clear()
+
+
+DATE = "Mon, 01 Jan 2024 00:00:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("headers", "version"),
+    [
+        ({"ETag": '"one"', "Last-Modified": DATE}, '"one"'),
+        ({"Last-Modified": DATE}, DATE),
+        ({"ETag": 'W/"one"', "Last-Modified": DATE}, DATE),
+    ],
+)
+def test_broken_download_goes_on_where_it_stopped(server, path, headers, version):
+    server.headers, server.ignores_if_range = headers, True
+    interrupt(server, path)
+    download(server.url, path, SHA256)
+    assert server.ranges_asked == ["bytes=3000-"]
+    assert server.versions_asked[-1] == version
+    assert path.read_bytes() == BODY
+    assert names_in(path.parent) == ["set.bin"]
+
+
+def test_download_can_break_more_than_once(server, path):
+    interrupt(server, path)
+    server.breaks_after = 2000
+    with pytest.raises(ConnectionError, match="broke off after 5,000 of 10,240"):
+        download(server.url, path, SHA256)
+    server.breaks_after = None
+    download(server.url, path, SHA256)
+    assert server.ranges_asked == ["bytes=3000-", "bytes=5000-"]
+    assert path.read_bytes() == BODY
+
+
+def test_broken_download_starts_anew_if_the_server_knows_no_ranges(server, path):
+    server.knows_ranges = False
+    interrupt(server, path)
+    download(server.url, path, SHA256)
+    assert path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("ignores_if_range", [False, True])
+def test_broken_download_starts_anew_if_the_file_has_changed(server, path, ignores_if_range):
+    interrupt(server, path)
+    server.body, server.headers = BODY[::-1], {"ETag": '"two"'}
+    server.ignores_if_range = ignores_if_range
+    download(server.url, path)
+    assert path.read_bytes() == BODY[::-1]
+
+
+def test_broken_download_starts_anew_if_nothing_tells_the_version(server, path):
+    server.headers = {}
+    interrupt(server, path)
+    download(server.url, path)
+    assert server.ranges_asked == [None]
+    assert path.read_bytes() == BODY
+
+
+def test_partial_file_that_is_not_ours_is_not_built_upon(server, path):
+    path.parent.mkdir()
+    path.with_name("set.bin.part").write_bytes(b"x" * 3000)
+    download(server.url, path)
+    assert path.read_bytes() == BODY
+
+
+def test_partial_file_that_lacks_nothing(server, path):
+    interrupt(server, path)
+    path.with_name("set.bin.part").write_bytes(BODY)
+    download(server.url, path, SHA256)
+    assert server.ranges_asked == ["bytes=10240-", None]
+    assert path.read_bytes() == BODY
+
+
+@pytest.mark.parametrize("tells_total", [True, False])
+def test_a_shorter_range_than_was_asked_for_is_not_the_whole_file(server, path, tells_total):
+    interrupt(server, path)
+    server.withholds, server.tells_total = 5000, tells_total
+    assert download(server.url, path).read_bytes() == BODY
+    assert server.ranges_asked == ["bytes=3000-", None]
+
+
+@pytest.mark.parametrize("status", [206, 204, 202])
+def test_an_answer_that_is_not_the_whole_file(server, path, status):
+    server.claims_status = status
+    with pytest.raises(ConnectionError, match=f"answers with status {status}, not the file"):
+        download(server.url, path)
+    assert names_in(path.parent) == []
+
+
+@pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "1e4"])
+def test_a_senseless_length(server, path, length):
+    server.claims_length = length
+    with pytest.raises(ConnectionError, match=f"senseless Content-Length: {length}") as error:
+        download(server.url, path)
+    check_way_out(error, server.url, path)
+    assert names_in(path.parent) == []
+
+
+@pytest.mark.parametrize("state", ["", "[]", '{"version": 3, "total": 4}', '{"version": "x"}'])
+def test_damaged_notes_on_a_broken_download(server, path, state):
+    interrupt(server, path)
+    path.with_name("set.bin.part.json").write_text(state)
+    assert download(server.url, path).read_bytes() == BODY
+    assert server.ranges_asked == [None]
+
+
+def test_a_download_killed_at_any_file_operation_goes_on(server, path):
+    with Operations(path.parents[1]) as operations:
+        download(server.url, path, SHA256)
+    assert operations.count >= 8
+    for number in range(1, operations.count + 1):
+        place = path.parents[1] / str(number) / path.name
+        with Operations(place.parents[1], number, die), pytest.raises(Killed):
+            download(server.url, place, SHA256)
+        assert not place.exists() or place.read_bytes() == BODY
+        download(server.url, place, SHA256)
+        assert place.read_bytes() == BODY
+        assert set(names_in(place.parent)) <= {"set.bin", ".set.bin.lock", ".set.bin.holder"}
+
+
+def test_a_download_killed_in_its_check_is_not_fetched_again(server, path, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(hashlib, "file_digest", lambda *_: die())
+        with pytest.raises(Killed):
+            download(server.url, path, SHA256)
+    assert not path.exists()
+    download(server.url, path, SHA256)
+    assert len(server.ranges_asked) == 1
+    assert path.read_bytes() == BODY
+    assert names_in(path.parent) == ["set.bin"]
+
+
+def check_way_out(error, url, path):
+    assert isinstance(error.value, OSError)
+    for part in (url, str(path), "RECIPES_DATA_DIR"):
+        assert part in str(error.value)
+
+
+@pytest.mark.parametrize("status", [403, 404, 416, 500])
+def test_http_error(server, path, status):
+    server.status = status
+    with pytest.raises(ConnectionError, match=f"HTTP Error {status}") as error:
+        download(server.url, path)
+    check_way_out(error, server.url, path)
+
+
+def test_no_network(path):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{free.getsockname()[1]}/set.bin"
+    with pytest.raises(ConnectionError, match="refused") as error:
+        download(url, path)
+    check_way_out(error, url, path)
+    assert names_in(path.parent) == []
+
+
+def test_server_that_never_answers(path):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/set.bin"
+        with pytest.raises(ConnectionError, match="timed out") as error:
+            download(url, path, timeout=0.05)
+    check_way_out(error, url, path)
+
+
+def refuse(code, at):
+    """An `open` whose files for writing cannot be opened, or not be written."""
+
+    class Full(io.FileIO):
+        def write(self, data):
+            raise OSError(code, os.strerror(code))
+
+    def fake(path, mode="r", *args, **kwargs):
+        if "b" not in mode or "r" in mode:
+            return open(path, mode, *args, **kwargs)
+        if at == "open":
+            raise OSError(code, os.strerror(code))
+        return Full(path, mode.replace("b", ""))
+
+    return fake
+
+
+@pytest.mark.parametrize(
+    ("code", "at"), [(errno.ENOSPC, "write"), (errno.EROFS, "open"), (errno.EACCES, "open")]
+)
+def test_disk_full_or_read_only(server, path, monkeypatch, code, at):
+    monkeypatch.setattr(module, "open", refuse(code, at), raising=False)
+    with pytest.raises(OSError, match="cannot write") as error:
+        download(server.url, path)
+    assert error.value.errno == code
+    assert not isinstance(error.value, ConnectionError)
+    assert os.strerror(code) in str(error.value)
+    check_way_out(error, "", path)
+    assert not path.exists()
+
+
+def test_data_root_in_which_no_folder_can_be_made(server, tmp_path):
+    (tmp_path / "file").touch()
+    path = tmp_path / "file" / "sets" / "set.bin"
+    with pytest.raises(NotADirectoryError, match="cannot write") as error:
+        download(server.url, path)
+    check_way_out(error, "", path)
+
+
+def test_two_at_once_download_once(server, path, monkeypatch):
+    first_asks, second_is_there, gate = (threading.Event() for _ in range(3))
+
+    def on_request(count):
+        (first_asks if count == 1 else second_is_there).set()
+        gate.wait(10)
+
+    server.on_request = on_request
+    monkeypatch.setattr(files, "print", lambda *a, **k: second_is_there.set(), raising=False)
+    results = []
+    threads = [
+        threading.Thread(target=lambda: results.append(download(server.url, path, SHA256)))
+        for _ in range(2)
+    ]
+    threads[0].start()
+    assert first_asks.wait(10)
+    threads[1].start()
+    assert second_is_there.wait(10)
+    gate.set()
+    for thread in threads:
+        thread.join(10)
+    assert results == [path, path]
+    assert len(server.ranges_asked) == 1
+    assert path.read_bytes() == BODY
+    assert names_in(path.parent) == ["set.bin"]
+
+
+def test_another_process_waits_and_finds_the_file(server, path):
+    code = "import sys; from recipes.datasets.download import download; download(*sys.argv[1:])"
+    with files.locked(path):
+        other = subprocess.Popen(
+            [sys.executable, "-c", code, server.url, path],
+            cwd=Path(__file__).resolve().parents[1],
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert f"Waiting for process {os.getpid()} on " in other.stderr.readline()
+        path.write_bytes(b"fetched meanwhile")
+    with other:
+        assert other.wait(10) == 0
+    assert path.read_bytes() == b"fetched meanwhile"
+    assert server.ranges_asked == []
+    assert names_in(path.parent) == ["set.bin"]
+
+
+# Archives
+
+FILES = {"captions.txt": b"a dog", "Images/one.jpg": BODY, "Images/deep/two.jpg": b""}
+FORMATS = ["zip", "tar", "tar.gz", "tar.bz2", "tar.xz"]
+
+
+def pack(path, kind="zip"):
+    if kind == "zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in FILES.items():
+                archive.writestr(name, content)
+    else:
+        with tarfile.open(path, "w:" + kind[len("tar.") :]) as archive:
+            for name, content in FILES.items():
+                member = tarfile.TarInfo(name)
+                member.size = len(content)
+                archive.addfile(member, io.BytesIO(content))
+    return path
+
+
+def check_nothing_unpacked(tmp_path, archive):
+    """Nothing is left but the archive: neither in the folder, nor beside it, nor above it."""
+    assert names_in(tmp_path) == ["sets"]
+    assert names_in(tmp_path / "sets") == [archive.name]
+
+
+@pytest.fixture
+def sets(tmp_path):
+    (tmp_path / "sets").mkdir()
+    return tmp_path / "sets"
+
+
+@pytest.mark.parametrize("kind", FORMATS)
+@pytest.mark.parametrize("empty_folder", [False, True])
+def test_unpack(sets, kind, empty_folder):
+    archive = pack(sets / f"set.{kind}", kind)
+    if empty_folder:
+        (sets / "set").mkdir()
+    target = unpack(archive, sets / "set")
+    assert target == sets / "set"
+    found = {
+        file.relative_to(target).as_posix(): file.read_bytes()
+        for file in target.rglob("*")
+        if file.is_file()
+    }
+    assert found == FILES
+    assert names_in(sets) == ["set", archive.name]
+
+
+def test_unpack_leaves_a_folder_alone_that_has_something_in_it(sets):
+    archive = pack(sets / "set.zip")
+    (sets / "set").mkdir()
+    (sets / "set" / "mine").touch()
+    unpack(archive, sets / "set")
+    assert names_in(sets / "set") == ["mine"]
+
+
+def test_unpack_clears_what_a_killed_process_left(sets):
+    (sets / ".part.set").mkdir()
+    (sets / ".part.set" / "half").touch()
+    unpack(pack(sets / "set.zip"), sets / "set")
+    assert names_in(sets / "set") == ["Images", "captions.txt"]
+    assert names_in(sets) == ["set", "set.zip"]
+
+
+def hostile_zip(path, name, kind=stat.S_IFREG):
+    pack(path)
+    with zipfile.ZipFile(path, "a") as archive:
+        member = zipfile.ZipInfo(name)
+        member.external_attr = (kind | 0o644) << 16
+        archive.writestr(member, "../../outside")
+
+
+def hostile_tar(path, name, kind=tarfile.REGTYPE):
+    pack(path, "tar")
+    with tarfile.open(path, "a") as archive:
+        member = tarfile.TarInfo(name)
+        member.type, member.linkname = kind, "captions.txt"
+        archive.addfile(member)
+
+
+@pytest.mark.parametrize("make", [hostile_zip, hostile_tar])
+@pytest.mark.parametrize(
+    "name", ["../evil", "Images/../../evil", "/evil", "..\\evil", "\\evil", "C:\\evil", "C:evil"]
+)
+def test_unpack_refuses_what_leads_out_of_the_folder(tmp_path, sets, make, name):
+    archive = sets / "set.bin"
+    make(archive, name)
+    with pytest.raises(ValueError, match="leads out of the folder") as error:
+        unpack(archive, sets / "set")
+    assert str(archive) in str(error.value)
+    assert repr(name) in str(error.value)
+    check_nothing_unpacked(tmp_path, archive)
+
+
+@pytest.mark.parametrize(
+    ("make", "kind"),
+    [
+        (hostile_zip, stat.S_IFLNK),
+        (hostile_zip, stat.S_IFIFO),
+        (hostile_tar, tarfile.SYMTYPE),
+        (hostile_tar, tarfile.LNKTYPE),
+        (hostile_tar, tarfile.FIFOTYPE),
+        (hostile_tar, tarfile.CHRTYPE),
+    ],
+)
+def test_unpack_refuses_links_and_devices(tmp_path, sets, make, kind):
+    archive = sets / "set.bin"
+    make(archive, "odd", kind)
+    with pytest.raises(ValueError, match=r"set.bin .*: member 'odd' is a link or a device"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def cut_short(archive):
+    archive.write_bytes(archive.read_bytes()[:-4])
+
+
+def cut_in_half(archive):
+    data = archive.read_bytes()
+    archive.write_bytes(data[: len(data) // 2])
+
+
+def flip_a_bit(archive):
+    data = bytearray(archive.read_bytes())
+    data[len(data) // 2] ^= 1
+    archive.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("kind", "damage"),
+    # The end of a plain tar is padding, and its contents have no checksum.
+    [
+        (kind, damage)
+        for kind in FORMATS
+        for damage in (cut_short, cut_in_half, flip_a_bit)
+        if (kind, damage) not in (("tar", cut_short), ("tar", flip_a_bit), ("zip", flip_a_bit))
+    ],
+)
+def test_unpack_of_a_damaged_archive(tmp_path, sets, kind, damage):
+    archive = pack(sets / "set.bin", kind)
+    damage(archive)
+    with pytest.raises(ValueError, match=r"set.bin cannot be unpacked: .*get it again"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def test_unpack_of_a_zip_with_a_damaged_member(tmp_path, sets):
+    archive = sets / "set.zip"
+    with zipfile.ZipFile(archive, "w") as file:  # not compressed, so that BODY can be found
+        file.writestr("one", BODY)
+    archive.write_bytes(archive.read_bytes().replace(BODY[:9], b"otherwise"[:9]))
+    with pytest.raises(ValueError, match=r"set.zip cannot be unpacked: Bad CRC-32"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def test_unpack_of_what_is_no_archive(tmp_path, sets):
+    archive = sets / "set.zip"
+    archive.write_text("<html>Please log in</html>")
+    with pytest.raises(ValueError, match="neither a whole zip nor a tar file"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def test_unpack_of_a_missing_archive(sets):
+    with pytest.raises(FileNotFoundError, match=r"no archive .*set.zip"):
+        unpack(sets / "set.zip", sets / "set")
+    assert names_in(sets) == []
+
+
+def write_zip(path, *names):
+    with zipfile.ZipFile(path, "w") as archive:
+        for name in names:
+            archive.writestr(zipfile.ZipInfo(name), name)
+    return path
+
+
+def test_unpack_leaves_out_a_single_folder_at_the_top_and_what_macos_adds(sets):
+    archive = write_zip(sets / "a.zip", "set/a.txt", "set/set/b.txt", "__MACOSX/set/._a.txt")
+    assert names_in(unpack(archive, sets / "one")) == ["a.txt", "set"]
+    archive = write_zip(sets / "b.zip", "set/a.txt", "b.txt", "__MACOSX/._b.txt")
+    assert names_in(unpack(archive, sets / "two")) == ["b.txt", "set"]
+
+
+def test_unpack_takes_windows_slashes(sets):
+    archive = write_zip(sets / "a.zip", "Images\\a.jpg", "b.txt")
+    assert names_in(unpack(archive, sets / "set") / "Images") == ["a.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ([], "there is no file in it"),
+        (["a/", "__MACOSX/b"], "there is no file in it"),
+        (["a", "."], "member '.' has a name that no file can have"),
+        (["a" * 256], "has a name that no file can have"),
+        (["a", "b/c", "b"], "member 'b' is both a file and a folder"),
+        (["a/b/c/d", "a/b"], "member 'a/b' is both a file and a folder"),
+        (["a", "b", "./a"], "member './a' is there twice"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["zip", "tar"])
+def test_unpack_of_a_senseless_archive(tmp_path, sets, names, message, kind):
+    archive = sets / "set.bin"
+    if kind == "zip":
+        write_zip(archive, *names)
+    else:
+        with tarfile.open(archive, "w") as file:
+            for name in names:
+                member = tarfile.TarInfo(name)
+                member.type = tarfile.DIRTYPE if name.endswith("/") else tarfile.REGTYPE
+                file.addfile(member)
+    with pytest.raises(ValueError, match=f"set.bin cannot be unpacked: .*{message}"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def test_unpack_of_archives_with_any_byte_wrong(sets):
+    for kind in FORMATS:
+        whole = pack(sets / "set.bin", kind).read_bytes()
+        for at in range(0, len(whole), len(whole) // 40):
+            damaged = bytearray(whole)
+            damaged[at] ^= 0xFF
+            (sets / "set.bin").write_bytes(damaged)
+            try:
+                unpack(sets / "set.bin", sets / "set")
+            except ValueError as error:  # any other error fails the test
+                assert "set.bin cannot be unpacked" in str(error)  # noqa: PT017
+            shutil.rmtree(sets / "set", ignore_errors=True)
+
+
+def test_unpack_onto_a_full_disk(tmp_path, sets, monkeypatch):
+    archive = pack(sets / "set.zip")
+    monkeypatch.setattr(module, "open", refuse(errno.ENOSPC, "write"), raising=False)
+    with pytest.raises(OSError, match="cannot write") as error:
+        unpack(archive, sets / "set")
+    assert error.value.errno == errno.ENOSPC
+    check_way_out(error, "", sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+# What is said before a download, and instead
+
+
+def test_fetch_says_what_comes_from_where_and_under_which_terms(server, path, capsys):
+    fetch("Birds", server.url, path, "CC BY 4.0", "Put it there.", SHA256, size=10_240_000)
+    said = f"Downloading Birds (10 MB) from {server.url} to {path}. Terms: CC BY 4.0\n"
+    assert capsys.readouterr().out == said
+    fetch("Birds", server.url, path, "CC BY 4.0", "Put it there.", SHA256, size=10_240_000)
+    assert capsys.readouterr().out == ""
+
+
+def test_fetch_that_fails_says_what_to_do_by_hand(server, path):
+    server.status = 404
+    with pytest.raises(MissingDataError, match="Birds is not in .*Put it there. .*404") as error:
+        fetch("Birds", server.url, path, "CC BY 4.0", "Put it there.", size=10)
+    assert isinstance(error.value.__cause__, ConnectionError)
