@@ -1,4 +1,4 @@
-"""A folder of pictures with fifty faults: each is used rightly or named, by every loader."""
+"""A folder of images with fifty faults: each is used rightly or named, by every loader."""
 
 import os
 
@@ -16,7 +16,7 @@ def folder(tmp_path_factory):
 
 
 @pytest.mark.parametrize("name", bad_data.LOADERS)
-def test_each_picture_is_used_rightly_or_named(folder, name):
+def test_each_image_is_used_rightly_or_named(folder, name):
     counts, faults = bad_data.check(bad_data.LOADERS[name], *folder)
     assert not faults
     assert counts["used rightly"] + counts["named"] == 200
@@ -36,20 +36,20 @@ def test_there_are_fifty_faults(folder):
 @pytest.mark.parametrize(
     ("name", "function", "found"),
     [
-        ("ImageOps.exif_transpose", lambda image: image, "(EXIF: mirrored JPEG) is used wrongly"),
-        ("_has_lost_its_end", lambda file: False, "(JPEG with zeros at the end) is used wrongly"),
+        ("_turn", lambda image: None, "(EXIF: mirrored JPEG) is used wrongly"),
+        ("_check_jpeg", lambda file: None, "(JPEG with zeros at the end) is used wrongly"),
         ("report", lambda *_: None, "but 200 are not named\nthe report does not begin with '0 of"),
-        ("_printable", str, "pictures used, but 177 are not named"),
-        ("picture_names", lambda folder: {min(os.listdir(folder))}, "1 pictures used, but 200"),
+        ("_printable", str, "images used, but 177 are not named"),
+        ("image_names", lambda folder: {"a": min(os.listdir(folder))}, "1 images used, but 200"),
     ],
 )
 def test_the_check_finds_a_loader_that_is_wrong(folder, monkeypatch, name, function, found):
     monkeypatch.setattr(f"recipes.datasets.image_files.{name}", function)
-    _, faults = bad_data.check(bad_data.load_pictures, *folder)
+    _, faults = bad_data.check(bad_data.load_images, *folder)
     assert found in "\n".join(faults)
 
 
-def test_a_good_picture_that_is_left_out_is_found(folder, monkeypatch):
+def test_a_good_image_that_is_left_out_is_found(folder, monkeypatch):
     def read(path):
         if path.suffix == ".webp":
             raise ValueError(f"{path} is not liked")

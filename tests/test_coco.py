@@ -61,11 +61,11 @@ def write_annotations(home, value, kind="captions", split="train", year=2017):
     return file
 
 
-def write_set(home, count=6, split="train", year=2017, pictures=None, skip=()):
+def write_set(home, count=6, split="train", year=2017, images=None, skip=()):
     write_annotations(home, content("captions", count, split, year, skip), "captions", split, year)
     folder = home / f"{split}{year}"
     folder.mkdir()
-    for i in range(count) if pictures is None else pictures:
+    for i in range(count) if images is None else images:
         (folder / name(i, split, year)).write_bytes(b"mine")
     return folder
 
@@ -188,7 +188,7 @@ def test_empty_caption(root):
 
 @pytest.mark.parametrize("given", [True, False])
 def test_photos_that_are_not_there(root, given, capsys):
-    folder = write_set(root / "coco", 30, pictures=range(5))
+    folder = write_set(root / "coco", 30, images=range(5))
     options = {"folder": folder.parent} if given else {"download": False}
     with pytest.raises(ValueError, match=f"25 images that are not in {folder}: ") as error:
         coco.load(**options)
@@ -200,7 +200,7 @@ def test_photos_that_are_not_there(root, given, capsys):
 
 
 def test_only_the_photos_of_the_sample_have_to_be_there(root):
-    folder = write_set(root / "coco", 30, pictures=[])
+    folder = write_set(root / "coco", 30, images=[])
     whole = CaptionedImages([folder / name(i) for i in range(30)], [texts(i) for i in range(30)])
     for path in sample(whole, 20, seed=5).paths:
         path.touch()
@@ -441,7 +441,7 @@ def test_download_of_the_annotations_and_the_photos_of_the_sample(root, server):
 
 
 def test_photos_that_are_there_are_left_alone(root, server):
-    write_set(root / "coco", 8, pictures=[2, 3])
+    write_set(root / "coco", 8, images=[2, 3])
     data = coco.load()
     assert len(data) == 8
     assert [path.read_bytes() == b"mine" for path in data.paths] == [i in (2, 3) for i in range(8)]
@@ -449,7 +449,7 @@ def test_photos_that_are_there_are_left_alone(root, server):
 
 
 def test_photos_of_2014(root, server):
-    folder = write_set(root / "coco", 2, "val", 2014, pictures=[])
+    folder = write_set(root / "coco", 2, "val", 2014, images=[])
     server.files |= {f"/val2014/{name(i, 'val', 2014)}": b"photo" for i in range(2)}
     assert coco.load("val").paths == [folder / name(i, "val", 2014) for i in range(2)]
     assert all(path.read_bytes() == b"photo" for path in folder.iterdir())
@@ -493,7 +493,7 @@ def test_failures_are_an_error_even_with_skip_missing(root, server):
 
 
 def test_interrupted_photo_is_not_taken_for_a_whole_one(root, server):
-    write_set(root / "coco", 5, pictures=[])
+    write_set(root / "coco", 5, images=[])
     server.breaks_after = 9
     with pytest.raises(MissingDataError, match="broke off after 9 of 350 bytes"):
         coco.load()
@@ -503,7 +503,7 @@ def test_interrupted_photo_is_not_taken_for_a_whole_one(root, server):
 
 
 def test_it_gives_up_when_nothing_comes(root, server):
-    write_set(root / "coco", 400, pictures=[])
+    write_set(root / "coco", 400, images=[])
     server.files.clear()
     with pytest.raises(MissingDataError, match="train2017 lacks 400 of the photos") as error:
         coco.load()
@@ -512,7 +512,7 @@ def test_it_gives_up_when_nothing_comes(root, server):
 
 
 def test_disk_that_is_full_stops_the_download(root, server, monkeypatch):
-    write_set(root / "coco", 400, pictures=[])
+    write_set(root / "coco", 400, images=[])
 
     def download(url, path, progress):
         raise OSError(28, f"cannot write {path}: No space left")

@@ -82,8 +82,8 @@ def test_digits_are_upright_and_labelled():
 
 
 def test_digits_of_the_splits_are_the_5000_and_differ():
-    pictures = {image.tobytes() for split in digits.SPLITS for image in digits.load(split)[0]}
-    assert len(pictures) == 5000
+    images = {image.tobytes() for split in digits.SPLITS for image in digits.load(split)[0]}
+    assert len(images) == 5000
 
 
 def test_digits_come_in_an_order_that_never_changes():
@@ -154,7 +154,7 @@ def flip_a_bit(data):
         ),
         pytest.param(gzip.compress(WHOLE[:7]), "by its header, but holds 0", id="no-sizes"),
         pytest.param(gzip.compress(WHOLE[:-1]), "but holds 15,679", id="a-byte-less"),
-        pytest.param(gzip.compress(WHOLE + b"x"), "but holds 15,681", id="a-byte-more"),
+        pytest.param(gzip.compress(WHOLE + b"x"), "but holds more than 15,680", id="a-byte-more"),
         pytest.param(
             gzip.compress(WHOLE[:4] + b"\xff" * 12 + WHOLE[16:]), "4294967295", id="senseless-sizes"
         ),
@@ -399,7 +399,7 @@ def test_few_labels_can_be_all():
         pytest.param(LABELS, 15, None, "15 labelled images cannot be shared", id="not-divisible"),
         pytest.param(LABELS, 0, None, "0 labelled images cannot be shared", id="none-wanted"),
         pytest.param(LABELS, -10, None, "-10 labelled images cannot be", id="fewer-than-none"),
-        pytest.param([], 10, None, "data set that is not empty", id="no-labels"),
+        pytest.param([], 10, None, "dataset that is not empty", id="no-labels"),
         pytest.param([[0, 1]], 2, None, r"found shape \(1, 2\)", id="matrix"),
         pytest.param([0.0, 1.0], 2, None, "type float64", id="floats"),
         pytest.param(LABELS, 5, 5, r"must be in 0..4, found 0..9", id="no-such-class"),

@@ -1,10 +1,12 @@
-"""Picture files of every kind into arrays, and every kind of file that is not a picture."""
+"""Image files of every kind into arrays, and every kind of file that is not an image."""
 
 import contextlib
 import io
 import os
+import struct
 import threading
 import warnings
+from zlib import compress, crc32
 
 import numpy as np
 import pytest
@@ -32,7 +34,7 @@ def grey_levels(found):
     return found[..., 0]
 
 
-# Kinds of pictures
+# Kinds of images
 
 
 @pytest.mark.parametrize("suffix", LOSSLESS)
@@ -130,6 +132,64 @@ def test_16_bit_grey_of_the_other_byte_order(tmp_path):
     assert grey_levels(found).tolist() == [[128, 255]]
 
 
+def png(bits, colours, row, clear):
+    """A PNG file of one row, in which one colour is transparent."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
+
+    width = 8 * len(row) // bits // (3 if colours == 2 else 1)
+    header = struct.pack(">IIBBBBB", width, 1, bits, colours, 0, 0, 0)
+    chunks = ((b"IHDR", header), (b"tRNS", clear), (b"IDAT", compress(b"\0" + row)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+@pytest.mark.parametrize(
+    ("bits", "colours", "row", "clear", "expected"),
+    [
+        (1, 0, b"\x55", b"\0\0", [255] * 8),
+        (2, 0, b"\x1b", b"\0\1", [0, 255, 170, 255]),
+        (4, 0, b"\x01\x2f", b"\0\2", [0, 17, 255, 255]),
+        (8, 0, b"\0\1\2", b"\0\1", [0, 255, 2]),
+        (16, 0, b"\0\0\x80\x80\x40\x40", b"\x80\x80", [0, 255, 64]),
+        (16, 2, b"\1\1\2\2\3\3\4\4\5\5\6\6", b"\1\1\2\2\3\3", [255, 4]),
+    ],
+)
+def test_a_transparent_colour_of_any_depth_is_white(tmp_path, bits, colours, row, clear, expected):
+    (tmp_path / "a.png").write_bytes(png(bits, colours, row, clear))
+    assert image_files.read(tmp_path / "a.png")[0, :, 0].tolist() == expected
+
+
+def tiff(values, bits, photometric, kind=1):
+    """A TIFF file of one row; `photometric` 0 says that 0 is white, kind 3 is float."""
+    width = 8 * len(values) // bits
+    entries = [
+        (256, width), (257, 1), (258, bits), (259, 1), (262, photometric), (273, 134), (277, 1),
+        (278, 1), (279, len(values)), (339, kind),
+    ]  # fmt: skip
+    content = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in entries)
+    return b"II*\0\x08\0\0\0\x0a\0" + content + bytes(4) + values
+
+
+@pytest.mark.parametrize(
+    ("values", "bits", "photometric", "expected"),
+    [
+        (struct.pack("<3H", 0, 32896, 65535), 16, 1, [0, 128, 255]),
+        (struct.pack("<3H", 0, 32896, 65535), 16, 0, [255, 127, 0]),
+        (struct.pack("<3B", 0, 100, 255), 8, 0, [255, 155, 0]),
+        (b"\x00\x08\x00\xff\xf0\x00", 12, 1, [0, 128, 255, 0]),
+    ],
+)
+def test_grey_of_a_tiff(tmp_path, values, bits, photometric, expected):
+    (tmp_path / "a.tif").write_bytes(tiff(values, bits, photometric))
+    assert grey_levels(image_files.read(tmp_path / "a.tif")).tolist() == [expected]
+
+
+def test_float_grey_of_which_0_is_white(tmp_path):
+    (tmp_path / "a.tif").write_bytes(tiff(struct.pack("<3f", 0, 0.5, 1), 32, 0, kind=3))
+    assert grey_levels(image_files.read(tmp_path / "a.tif")).tolist() == [[255, 127, 0]]
+
+
 def test_16_bit_colour(tmp_path):
     cv2 = pytest.importorskip("cv2")
     cv2.imwrite(str(tmp_path / "a.png"), RGB[..., ::-1].astype(np.uint16) * 257)
@@ -184,12 +244,37 @@ def test_exif_orientation(tmp_path, orientation, back, array):
     )
 
 
-def test_senseless_exif_is_no_matter(tmp_path):
-    path = save(tmp_path / "a.jpg", FLAT, exif=b"Exif\0\0MM\0*\xff\xff\xff\xffrubbish")
-    assert image_files.read(path).shape == FLAT.shape
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "tif"])
+@pytest.mark.parametrize(
+    "exif",
+    [
+        b"MM\0*\xff\xff\xff\xffrubbish",
+        b"rubbish",
+        b"II*\0\x08\0\0\0\xff\xff",
+        # One entry: the orientation, as three rationals that lie beyond the end.
+        b"II*\0\x08\0\0\0\1\0\x12\1\5\0\3\0\0\0\xff\xff\0\0\0\0\0\0",
+        b"II*\0\x08\0\0\0\1\0\x12\1\3\0\1\0\0\0\x63\0\0\0\0\0\0\0",  # orientation 99
+    ],
+)
+def test_senseless_exif_is_no_matter(tmp_path, suffix, exif):
+    path = save(tmp_path / f"a.{suffix}", FLAT, **LOSSLESS.get(suffix, {}))
+    if suffix == "jpg":
+        data = path.read_bytes()
+        head = b"\xff\xe1" + struct.pack(">H", len(exif) + 8) + b"Exif\0\0"
+        path.write_bytes(data[:2] + head + exif + data[2:])
+    elif suffix != "tif":
+        save(path, FLAT, exif=b"Exif\0\0" + exif, **LOSSLESS[suffix])
+    assert np.abs(image_files.read(path).astype(int) - FLAT).max() < 4
 
 
-def test_first_picture_of_an_animation(tmp_path):
+def test_an_image_is_turned_though_other_exif_data_is_senseless(tmp_path):
+    entries = [b"\x12\1\3\0\1\0\0\0\6\0\0\0", b"\x69\x87\4\0\1\0\0\0\xff\xff\xff\x7f"]
+    exif = b"Exif\0\0II*\0\x08\0\0\0\2\0" + b"".join(entries) + bytes(4)
+    path = save(tmp_path / "a.png", np.ascontiguousarray(np.rot90(RGB, 1)), exif=exif)
+    assert np.array_equal(image_files.read(path), RGB)
+
+
+def test_first_image_of_an_animation(tmp_path):
     first, second = (Image.new("RGB", (8, 8), colour) for colour in ("red", "blue"))
     for suffix in ("gif", "webp", "tif", "png"):
         options = {"lossless": True} if suffix == "webp" else {}
@@ -199,7 +284,7 @@ def test_first_picture_of_an_animation(tmp_path):
         assert image_files.read(path)[0, 0].tolist() == [255, 0, 0]
 
 
-# Files that are no pictures
+# Files that are no images
 
 
 @pytest.mark.parametrize("suffix", ["jpg", "png", "bmp", "gif", "webp", "tif"])
@@ -208,7 +293,7 @@ def test_truncated(tmp_path, suffix, keep):
     path = save(tmp_path / f"a.{suffix}", RGB)
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * keep)])
-    with pytest.raises(ValueError, match=r"cannot be read as a picture|not a picture") as error:
+    with pytest.raises(ValueError, match=r"cannot be read as an image|not an image") as error:
         image_files.read(path)
     assert str(path) in str(error.value)
 
@@ -233,11 +318,11 @@ def test_damaged_files_are_value_errors(tmp_path):
     ("content", "message"),
     [
         pytest.param(b"", "it is empty", id="empty"),
-        pytest.param(b"This is not a picture.\n" * 9, "not a picture of the kinds JPEG", id="text"),
-        pytest.param(b"\x89PNG\r\n\x1a\n", "not a picture of the kinds", id="signature-only"),
+        pytest.param(b"This is not an image.\n" * 9, "not an image of the kinds JPEG", id="text"),
+        pytest.param(b"\x89PNG\r\n\x1a\n", "not an image of the kinds", id="signature-only"),
     ],
 )
-def test_not_a_picture(tmp_path, content, message):
+def test_not_a_image(tmp_path, content, message):
     path = tmp_path / "a.jpg"
     path.write_bytes(content)
     with pytest.raises(ValueError, match=message) as error:
@@ -246,9 +331,9 @@ def test_not_a_picture(tmp_path, content, message):
 
 
 @pytest.mark.parametrize("kind", ["EPS", "PPM"])  # Pillow starts Ghostscript for the first
-def test_other_kinds_of_pictures_are_refused(tmp_path, kind):
+def test_other_kinds_of_images_are_refused(tmp_path, kind):
     path = save(tmp_path / "a.jpg", RGB, format=kind)
-    with pytest.raises(ValueError, match=r"a\.jpg is not a picture of the kinds"):
+    with pytest.raises(ValueError, match=r"a\.jpg is not an image of the kinds"):
         image_files.read(path)
 
 
@@ -269,19 +354,41 @@ def test_a_pipe_is_not_waited_for(tmp_path):
         image_files.read(tmp_path / "a.jpg")
 
 
-@pytest.mark.parametrize("keep", [0.3, 0.9, 0.99])
-def test_a_jpeg_whose_end_is_zeros_is_cut_off(tmp_path, keep):
-    path = save(tmp_path / "a.jpg", RGB, quality=95)
-    data, whole = path.read_bytes(), image_files.read(path)
-    cut = data[: int(len(data) * keep)]
-    path.write_bytes(cut.ljust(len(data) + 40, b"\0"))
-    with pytest.raises(ValueError, match=r"a\.jpg cannot be .* only zeros where its end should"):
+def hole(data):
+    return data[: len(data) // 2] + bytes(300) + data[len(data) // 2 + 300 :]
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"mode": "CMYK"}, {"mode": "L"}])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        pytest.param(lambda data: data[: len(data) // 2].ljust(len(data), b"\0"), id="zeros"),
+        pytest.param(lambda data: data[:-10] + bytes(500), id="zeros-at-the-end"),
+        pytest.param(lambda data: data[: len(data) // 2] + b"\xff\xd9", id="end-mark"),
+        pytest.param(
+            lambda data: data[: len(data) // 2] + b"<html>Not found</html>" * 500, id="web-page"
+        ),
+        pytest.param(hole, id="hole"),
+    ],
+)
+def test_a_jpeg_that_is_not_whole(tmp_path, options, damage):
+    path = save(tmp_path / "a.jpg", RGB.repeat(4, 0).repeat(4, 1), quality=95, **options)
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image: (Corr|Prem)"):
         image_files.read(path)
-    path.write_bytes(data + bytes(500))  # as some cameras fill up a block
+
+
+@pytest.mark.parametrize("more", [bytes(500), b"<html>" + bytes(40), b"\xff\xd9", b"\0"])
+def test_what_follows_the_end_of_a_jpeg_does_no_harm(tmp_path, more):
+    path = save(tmp_path / "a.jpg", RGB)
+    whole = image_files.read(path)
+    path.write_bytes(path.read_bytes() + more)
+    assert np.array_equal(image_files.read(path), whole)
+    path.write_bytes(path.read_bytes()[: -len(more) - 2] + b"\0\1\xff\xd9")  # as some cameras do
     assert np.array_equal(image_files.read(path), whole)
 
 
-def test_other_kinds_of_pictures_may_end_in_zeros(tmp_path):
+def test_other_kinds_of_images_may_end_in_zeros(tmp_path):
     black = np.zeros((40, 60, 3), np.uint8)
     for suffix in ("bmp", "tif"):
         assert not image_files.read(save(tmp_path / f"a.{suffix}", black)).any()
@@ -297,8 +404,6 @@ def test_file_that_may_not_be_read(tmp_path):
 
 def png_that_claims(path, width, height):
     """A small file whose header promises this size."""
-    from zlib import crc32
-
     save(path, Image.new("1", (1, 1)))
     data = bytearray(path.read_bytes())
     data[16:24] = width.to_bytes(4, "big") + height.to_bytes(4, "big")
@@ -320,7 +425,16 @@ def test_decompression_bomb(tmp_path, monkeypatch, width, limit):
     assert "truncated" not in str(error.value)
 
 
-def test_large_pictures_below_the_limit_are_read(tmp_path, monkeypatch):
+def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
+    path = tmp_path / "a.jpg"
+    with open(path, "wb") as file:
+        file.write(b"\xff\xd8\xff\xe0")
+        file.truncate(2_000_000_000)  # takes no room on the disk
+    with pytest.raises(ValueError, match=r"a\.jpg cannot be .*: it has 2,000,000,000 bytes"):
+        image_files.read(path)
+
+
+def test_large_images_below_the_limit_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr(image_files, "MAX_PIXELS", 2400)
     assert image_files.read(save(tmp_path / "a.png", RGB)).shape == (40, 60, 3)
 
@@ -359,9 +473,9 @@ def test_find(tmp_path):
     assert found == [tmp_path / name for name in sorted(names)]
 
 
-def test_find_without_pictures(tmp_path):
+def test_find_without_images(tmp_path):
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(ValueError, match="there is no picture in") as error:
+    with pytest.raises(ValueError, match="there is no image in") as error:
         image_files.find(tmp_path)
     assert str(tmp_path) in str(error.value)
 
@@ -374,12 +488,12 @@ def test_find_without_a_folder(tmp_path, name):
     assert str(tmp_path / name) in str(error.value)
 
 
-# Many pictures of one size
+# Many images of one size
 
 
 @pytest.fixture
 def paths(tmp_path):
-    """Thirty pictures of one colour each, which is their number."""
+    """Thirty images of one colour each, which is their number."""
     arrays = [np.full((6 + i % 3, 9, 3), i, np.uint8) for i in range(30)]
     return [save(tmp_path / f"{i:02}.png", array) for i, array in enumerate(arrays)]
 
@@ -410,7 +524,7 @@ def test_load_tells_of_all_bad_files_at_once(paths):
     for i in range(3, 15):
         paths[i].write_bytes(b"" if i % 2 else b"text")
     paths[20].unlink()
-    with pytest.raises(ValueError, match="13 of 30 pictures cannot be used") as error:
+    with pytest.raises(ValueError, match="13 of 30 images cannot be used") as error:
         image_files.load(paths, 8)
     text = str(error.value)
     assert [path for path in paths if str(path) in text] == [*paths[3:15], paths[20]]
@@ -434,15 +548,15 @@ def test_load_leaves_out_bad_files_when_asked(paths, capsys):
     found = image_files.load(paths, 8, skip_bad=True)
     assert found[:, 0, 0, 0].tolist() == [i for i in range(30) if i not in (3, 20)]
     count, first, second = capsys.readouterr().out.splitlines()
-    assert count == "2 of 30 pictures left out:"
-    assert first == f"  {paths[3]} cannot be read as a picture: it is empty"
+    assert count == "2 of 30 images left out:"
+    assert first == f"  {paths[3]} cannot be read as an image: it is empty"
     assert str(paths[20]) in second
 
 
 def test_load_of_nothing_but_bad_files(paths):
     for path in paths[:2]:
         path.write_bytes(b"")
-    with pytest.raises(ValueError, match="2 of 2 pictures cannot be used"):
+    with pytest.raises(ValueError, match="2 of 2 images cannot be used"):
         image_files.load(paths[:2], 8, skip_bad=True)
 
 
@@ -470,7 +584,7 @@ def test_every_bad_file_has_one_printable_line(capsys):
     image_files.report([(name, "it is empty") for name in names], 9, skip_bad=True)
     shown = [r"two\nlines.png", r"\x1b[31mred.png", r"no text \udcff.png", "ünd 'so' 🐕.png"]
     lines = [f"  {name}: it is empty" for name in shown]
-    assert capsys.readouterr().out.splitlines() == ["4 of 9 pictures left out:", *lines]
+    assert capsys.readouterr().out.splitlines() == ["4 of 9 images left out:", *lines]
 
 
 def test_load_lets_other_errors_through(paths):
@@ -499,9 +613,9 @@ def test_unknown_method(paths):
 
 @pytest.mark.parametrize("shape", [(64, 64), (64, 4), (4, 64), (4, 4), (16, 16)])
 def test_labels_get_no_new_colours_and_photos_keep_their_mean(shape):
-    picture = np.random.default_rng(2).choice(np.uint8([0, 100, 200]), (*shape, 3))
-    assert set(np.unique(image_files.resize(picture, 16, "labels"))) <= {0, 100, 200}
-    assert abs(image_files.resize(picture, 16).mean() - picture.mean()) < 6
+    image = np.random.default_rng(2).choice(np.uint8([0, 100, 200]), (*shape, 3))
+    assert set(np.unique(image_files.resize(image, 16, "labels"))) <= {0, 100, 200}
+    assert abs(image_files.resize(image, 16).mean() - image.mean()) < 6
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (8, 64)])
@@ -514,19 +628,19 @@ def test_photos_are_antialiased(shape):
 
 
 def test_labels_stay_where_the_photo_is():
-    picture = np.zeros((64, 64, 3), np.uint8)
-    picture[:32, :32] = 255
+    image = np.zeros((64, 64, 3), np.uint8)
+    image[:32, :32] = 255
     for method in image_files.METHODS:
         for size, half in ((16, 8), (128, 64)):
-            found = image_files.resize(picture, size, method) > 127
+            found = image_files.resize(image, size, method) > 127
             assert found[:half, :half].all()
             assert not found[half:].any()
             assert not found[:, half:].any()
 
 
 def test_labels_are_taken_from_the_middle():
-    picture = np.repeat(np.arange(9, dtype=np.uint8)[None, :, None], 3, 2).repeat(9, 0)
-    assert image_files.resize(picture, 3, "labels")[0, :, 0].tolist() == [1, 4, 7]
+    image = np.repeat(np.arange(9, dtype=np.uint8)[None, :, None], 3, 2).repeat(9, 0)
+    assert image_files.resize(image, 3, "labels")[0, :, 0].tolist() == [1, 4, 7]
 
 
 def test_the_same_size_changes_nothing():

@@ -53,7 +53,7 @@ def colours(labels):
 def check_pairs(labels, photos, values=(10, 20, 30), size=(32, 32)):
     assert labels.shape == photos.shape == (len(values), *size, 3)
     assert labels.dtype == photos.dtype == np.uint8
-    assert [np.unique(picture).tolist() for picture in photos] == [[value] for value in values]
+    assert [np.unique(image).tolist() for image in photos] == [[value] for value in values]
     assert colours(labels) == {SKY, ROAD}
     assert colours(labels[:, : size[0] // 2]) == {SKY}
 
@@ -112,7 +112,7 @@ def test_folder_of_pairs_that_is_not_there_or_empty(tmp_path):
     with pytest.raises(ValueError, match="there are: none"):
         cityscapes.load("train", tmp_path / "empty")
     (tmp_path / "empty" / "train").mkdir()
-    with pytest.raises(ValueError, match="there is no picture in .*train"):
+    with pytest.raises(ValueError, match="there is no image in .*train"):
         cityscapes.load("train", tmp_path / "empty")
 
 
@@ -120,9 +120,9 @@ def test_folder_of_pairs_that_is_not_there_or_empty(tmp_path):
     ("shape", "message"),
     [
         pytest.param((32, 65), "is 65 pixels wide: an odd number", id="odd"),
-        pytest.param((64, 64), "is a single picture, not a pair: 64x64", id="one-half"),
-        pytest.param((64, 76), "is a single picture, not a pair: 76x64", id="nearly-square"),
-        pytest.param((100, 60), "is a single picture, not a pair: 60x100", id="portrait"),
+        pytest.param((64, 64), "is a single image, not a pair: 64x64", id="one-half"),
+        pytest.param((64, 76), "is a single image, not a pair: 76x64", id="nearly-square"),
+        pytest.param((100, 60), "is a single image, not a pair: 60x100", id="portrait"),
         pytest.param((15, 64), "is too small: 64x15", id="low"),
         pytest.param((20, 30), "is too small: 30x20", id="narrow"),
         pytest.param((1, 1), "is too small: 1x1", id="dot"),
@@ -147,11 +147,11 @@ def test_files_that_are_just_pairs(tmp_path, shape):
 def test_photo_and_labels_of_a_bad_file_both_go(tmp_path, capsys):
     folder = write_pairs(tmp_path / "train")
     (folder / "020.png").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"1 of 3 pictures cannot be used:\n.*020\.png is not a"):
+    with pytest.raises(ValueError, match=r"1 of 3 images cannot be used:\n.*020\.png is not a"):
         cityscapes.load("train", tmp_path)
     check_pairs(*cityscapes.load("train", tmp_path, 32, skip_bad=True), values=(10, 30))
     printed = capsys.readouterr().out
-    assert printed.startswith(f"1 of 3 pictures left out:\n  {folder / '020.png'} is not a")
+    assert printed.startswith(f"1 of 3 images left out:\n  {folder / '020.png'} is not a")
 
 
 # Getting Cityscapes
@@ -161,12 +161,12 @@ def write_archive(path, top="cityscapes/"):
     with tarfile.open(path, "w:gz") as archive:
         for split, values in {"train": (10, 20, 30), "val": (40,)}.items():
             for value in values:
-                picture = io.BytesIO()
-                Image.fromarray(pair(value)).save(picture, "png")
+                image = io.BytesIO()
+                Image.fromarray(pair(value)).save(image, "png")
                 member = tarfile.TarInfo(f"{top}{split}/{value:03}.png")
-                member.size = picture.tell()
-                picture.seek(0)
-                archive.addfile(member, picture)
+                member.size = image.tell()
+                image.seek(0)
+                archive.addfile(member, image)
     return path
 
 
@@ -303,11 +303,11 @@ def test_join_wants_one_size(tmp_path, halves):
 def test_join_refuses_what_would_not_load(tmp_path, halves):
     for folder, suffix in zip(halves, ("bmp", "png"), strict=True):
         save(folder / f"040.{suffix}", photo(40, 100, 50))
-    with pytest.raises(ValueError, match=r"040\.bmp beside .*040\.png is a single picture"):
+    with pytest.raises(ValueError, match=r"040\.bmp beside .*040\.png is a single image"):
         cityscapes.join_folders(*halves, tmp_path / "train")
 
 
-def test_join_wants_one_picture_of_a_name(tmp_path, halves):
+def test_join_wants_one_image_of_a_name(tmp_path, halves):
     save(halves[0] / "010.jpg", photo(10))
     with pytest.raises(ValueError, match="have the same name but for the suffix") as error:
         cityscapes.join_folders(*halves, tmp_path / "train")
@@ -315,9 +315,9 @@ def test_join_wants_one_picture_of_a_name(tmp_path, halves):
     assert "010.jpg" in str(error.value)
 
 
-def test_join_of_a_damaged_picture_or_no_folder(tmp_path, halves):
+def test_join_of_a_damaged_image_or_no_folder(tmp_path, halves):
     (halves[1] / "030.png").write_bytes(b"text")
-    with pytest.raises(ValueError, match=r"030\.png is not a picture"):
+    with pytest.raises(ValueError, match=r"030\.png is not an image"):
         cityscapes.join_folders(*halves, tmp_path / "train")
     assert sorted(os.listdir(tmp_path)) == ["labels", "photos", "root"]
     with pytest.raises(MissingDataError, match="there is no folder .*nowhere"):
@@ -353,7 +353,7 @@ def test_yosemite_of_an_unknown_split(root):
 def test_yosemite_with_bad_files(tmp_path, capsys):
     save(tmp_path / "trainA" / "a.png", photo(7))
     (tmp_path / "trainA" / "b.jpg").write_bytes(b"")
-    with pytest.raises(ValueError, match=r"1 of 2 pictures cannot be used:\n.*b\.jpg"):
+    with pytest.raises(ValueError, match=r"1 of 2 images cannot be used:\n.*b\.jpg"):
         yosemite.load("trainA", tmp_path)
     assert yosemite.load("trainA", tmp_path, skip_bad=True).shape == (1, 256, 256, 3)
     assert "b.jpg" in capsys.readouterr().out

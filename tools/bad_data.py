@@ -1,8 +1,8 @@
-"""A folder of pictures, fifty of which have faults, and what our loaders make of it.
+"""A folder of images, fifty of which have faults, and what our loaders make of it.
 
     python -m tools.bad_data --count 2000
 
-A loader passes if it uses every picture rightly, pixel by pixel, or names it in its report, and if
+A loader passes if it uses every image rightly, pixel by pixel, or names it in its report, and if
 the report counts those that it names. Faults that the system knows nothing of are left out.
 """
 
@@ -23,9 +23,9 @@ from PIL import Image
 
 from recipes.datasets import cityscapes, coco, image_files
 
-HEIGHT, WIDTH = 32, 64  # twice as wide as high: each picture will do as a pair
+HEIGHT, WIDTH = 32, 64  # twice as wide as high: each image will do as a pair
 SPLIT = "train2017"
-LOSSY = 12  # grey levels by which a JPEG or CMYK picture may differ; others by rounding alone
+LOSSY = 12  # grey levels by which a JPEG or CMYK image may differ; others by rounding alone
 
 
 def draw(rng):
@@ -44,12 +44,12 @@ def jpeg(array, mode=None, **options):
     return encode(array, "JPEG", mode, quality=95, subsampling=0, **options)
 
 
-# Faults. Each is a function of the folder, a plain name and a picture; it writes a file and returns
+# Faults. Each is a function of the folder, a plain name and an image; it writes a file and returns
 # its name and the pixels that are to be read from it, or None if it has to be named.
 
 
 def named(content):
-    """A file that no loader may use: `content` is a function of the picture."""
+    """A file that no loader may use: `content` is a function of the image."""
 
     def write(folder, name, array):
         (folder / name).write_bytes(content(array))
@@ -59,7 +59,7 @@ def named(content):
 
 
 def used(content, expected=lambda array: array, suffix=".png"):
-    """A file that a loader has to use: `expected` is a function of the picture."""
+    """A file that a loader has to use: `expected` is a function of the image."""
 
     def write(folder, name, array):
         path = (folder / name).with_suffix(suffix)
@@ -70,7 +70,7 @@ def used(content, expected=lambda array: array, suffix=".png"):
 
 
 def called(name, empty=False):
-    """A picture, or an empty file, of an unusual name."""
+    """An image, or an empty file, of an unusual name."""
 
     def write(folder, _, array):
         (folder / name).write_bytes(b"" if empty else encode(array))
@@ -80,7 +80,7 @@ def called(name, empty=False):
 
 
 def made(make, expected=lambda array: None):
-    """Something else than a file: `make` is a function of its path and of the picture."""
+    """Something else than a file: `make` is a function of its path and of the image."""
 
     def write(folder, name, array):
         make(folder / name, array)
@@ -110,7 +110,7 @@ def patched(encoder, mark, offset, values):
 
 
 def png_of_zeros(width, height):
-    """A few kilobytes that hold a whole picture of this size, one bit a pixel."""
+    """A few kilobytes that hold a whole image of this size, one bit a pixel."""
 
     def chunk(kind, data):
         crc = struct.pack(">I", zlib.crc32(kind + data))
@@ -203,7 +203,7 @@ FAULTS = {
     "all bytes zero": named(lambda a: bytes(5000)),
     "JPEG with zeros at the end": named(lambda a: jpeg(a)[:-100] + bytes(3000)),
     "a bit flipped": named(flipped_bit),
-    "text": named(lambda a: b"This is not a picture.\n" * 9),
+    "text": named(lambda a: b"This is not an image.\n" * 9),
     "web page": named(lambda a: b"<!DOCTYPE html><html>404: not found</html>"),
     "PostScript": named(lambda a: encode(a, "EPS")),
     "kind that is not read": named(lambda a: encode(a, "PPM")),
@@ -237,7 +237,7 @@ FAULTS = {
     "EXIF: on its left": turned(6, "JPEG", lambda a: np.rot90(a, 1)),
     "EXIF: on its right": turned(8, "PNG", lambda a: np.rot90(a, -1)),
     "animated": used(animated("WEBP", lossless=True), suffix=".webp"),
-    "two pictures in one JPEG": used(animated("MPO", quality=95, subsampling=0), suffix=".jpg"),
+    "two images in one JPEG": used(animated("MPO", quality=95, subsampling=0), suffix=".jpg"),
     "PNG called JPG": used(encode, suffix=".JPG"),
     "JPEG with zeros after its end": used(lambda a: jpeg(a) + bytes(700), suffix=".jpg"),
     "link": made(linked, lambda a: a),
@@ -249,7 +249,7 @@ FAULTS = {
 
 
 def write(folder, count, seed=0):
-    """Writes pictures, and each fault once among them, at places that the seed draws.
+    """Writes images, and each fault once among them, at places that the seed draws.
 
     Returns:
         dict, name -> (title of the fault or "", the pixels expected or None).
@@ -268,7 +268,7 @@ def write(folder, count, seed=0):
     return expected
 
 
-def load_pictures(folder, skip_bad):
+def load_images(folder, skip_bad):
     return image_files.load(image_files.find(folder), (HEIGHT, WIDTH), skip_bad=skip_bad)
 
 
@@ -285,7 +285,7 @@ def extract_features(folder, skip_bad):
 
     names = sorted(os.listdir(folder))
     images = [{"id": i, "file_name": name} for i, name in enumerate(names)]
-    captions = [{"id": i, "image_id": i, "caption": "a picture"} for i in range(len(names))]
+    captions = [{"id": i, "image_id": i, "caption": "an image"} for i in range(len(names))]
     path = folder.parent / "annotations" / f"captions_{SPLIT}.json"
     path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({"images": images, "annotations": captions}))
@@ -298,7 +298,7 @@ def extract_features(folder, skip_bad):
 
 
 LOADERS = {
-    "image_files.load": load_pictures,
+    "image_files.load": load_images,
     "cityscapes.load": load_pairs,
     "coco.load, features": extract_features,
 }
@@ -330,7 +330,7 @@ def check(load, folder, expected):
     ]
     kept = sorted(expected.keys() - left_out)
     if len(kept) != len(rows):
-        return {}, [f"{len(rows)} pictures used, but {len(kept)} are not named", *faults]
+        return {}, [f"{len(rows)} images used, but {len(kept)} are not named", *faults]
     wrong = [
         name for name, row in zip(kept, rows, strict=True) if not _right(row, name, *expected[name])
     ]
@@ -369,7 +369,7 @@ def main(arguments=()):
         folder.mkdir()
         expected = write(folder, options.count, options.seed)
         made = sum(bool(title) for title, _ in expected.values())
-        print(f"{options.count:,} pictures, {made} of them with faults, seed {options.seed}")
+        print(f"{options.count:,} images, {made} of them with faults, seed {options.seed}")
         failed = 0
         for name, load in LOADERS.items():
             counts, faults = check(load, folder, expected)

@@ -1,4 +1,4 @@
-"""The data sets of the recipes, one module each; `files` knows where their files are.
+"""The datasets of the recipes, one module each; `files` knows where their files are.
 
 `from recipes.datasets import emnist` and then `emnist.load(...)`. A loader reads the real set from
 the data root, or gets it there; with `embedded=True` it needs neither files nor a network.

@@ -19,7 +19,7 @@ TERMS = (
 
 DIRECTIONS = ("labels_to_photos", "photos_to_labels")
 MIN_SIDE = 16  # pixels
-MIN_RATIO = 1.2  # width to height of a pair; the single pictures below it are no two halves
+MIN_RATIO = 1.2  # width to height of a pair; the single images below it are no two halves
 
 # The classes that are trained and scored, and their colours in the label maps, as near as JPEG
 # keeps them. Other classes have other colours; black belongs to none.
@@ -47,7 +47,7 @@ COLOURS = {
 
 
 def load(split="train", folder=None, size=256, direction="labels_to_photos", skip_bad=False):
-    """Pairs of pictures, cut out of files with the photo in the left half, the labels in the right.
+    """Pairs of images, cut out of files with the photo in the left half, the labels in the right.
 
     Without a `folder`: from `cityscapes/` of the data root, into which the archive of the Pix2Pix
     authors (99 MB) is downloaded if there is nothing. Any folder of such pairs will do (facades,
@@ -74,10 +74,10 @@ def load(split="train", folder=None, size=256, direction="labels_to_photos", ski
     folder = image_files.find_split(_home() if folder is None else folder, split)
 
     def cut(path):
-        picture = image_files.read(path)
-        height, width = picture.shape[:2]
+        image = image_files.read(path)
+        height, width = image.shape[:2]
         _check_pair(path, height, width)
-        photo, labels = picture[:, : width // 2], picture[:, width // 2 :]
+        photo, labels = image[:, : width // 2], image[:, width // 2 :]
         return image_files.resize(photo, size), image_files.resize(labels, size, "labels")
 
     photos, labels = image_files.gather(image_files.find(folder), cut, size, 2, skip_bad)
@@ -85,11 +85,11 @@ def load(split="train", folder=None, size=256, direction="labels_to_photos", ski
 
 
 def join_folders(photos, labels, target):
-    """Join two folders of pictures into one of pairs, as `load` reads them. Nothing is resized.
+    """Join two folders of images into one of pairs, as `load` reads them. Nothing is resized.
 
     Args:
-        photos: a folder of pictures, the left halves.
-        labels: a folder of pictures with the same names, but for the suffix: the right halves.
+        photos: a folder of images, the left halves.
+        labels: a folder of images with the same names, but for the suffix: the right halves.
         target: the folder to make, `<folder>/<split>`; it appears when every pair is in it, one
             PNG file (lossless) for each.
 
@@ -99,7 +99,7 @@ def join_folders(photos, labels, target):
     Raises:
         FileExistsError: there is something in `target` already.
         MissingDataError: one of the folders is not there.
-        ValueError: a picture without a partner, two of one name, a partner of another size, or
+        ValueError: an image without a partner, two of one name, a partner of another size, or
             one that cannot be read or would be no pair.
         OSError: `target` cannot be written.
     """
@@ -153,7 +153,7 @@ def _check_pair(name, height, width):
         )
     if width < MIN_RATIO * height:
         raise ValueError(
-            f"{name} is a single picture, not a pair: {width}x{height} pixels, but a pair is two "
+            f"{name} is a single image, not a pair: {width}x{height} pixels, but a pair is two "
             f"halves side by side, at least {MIN_RATIO} times as wide as high"
         )
     if width % 2:
@@ -163,7 +163,8 @@ def _check_pair(name, height, width):
 def _by_stem(folder):
     found = {}
     for path in image_files.find(folder):
-        if path.stem in found:
-            raise ValueError(f"{found[path.stem]} and {path} have the same name but for the suffix")
-        found[path.stem] = path
+        stem = image_files.nfc(path.stem)
+        if stem in found:
+            raise ValueError(f"{found[stem]} and {path} have the same name but for the suffix")
+        found[stem] = path
     return found

@@ -16,8 +16,14 @@ from recipes.datasets import files
 from recipes.datasets.captions import CaptionedImages, match, sample
 from recipes.datasets.download import download as download_file
 from recipes.datasets.download import fetch
-from recipes.datasets.files import DAMAGED, MissingDataError, check_choice, data_root
-from recipes.datasets.image_files import LISTED, picture_names
+from recipes.datasets.files import (
+    DAMAGED,
+    MissingDataError,
+    check_choice,
+    data_root,
+    read_bytes,
+)
+from recipes.datasets.image_files import LISTED, image_names, nfc
 
 # The store behind images.cocodataset.org, whose certificate does not cover that name.
 URL = "https://s3.amazonaws.com/images.cocodataset.org"
@@ -32,10 +38,11 @@ TERMS = (
     "annotations name: https://cocodataset.org/#termsofuse"
 )
 PHOTO_SIZE = 165_000  # bytes, on average
+MAX_BYTES = 1 << 30  # of a file of annotations; the largest has 450 million
 SPLITS = ("train", "val")
 
 THREADS = 4  # with many more, the store refuses some of the requests
-WAITS = (0, 1, 5)  # seconds before each attempt to get a picture
+WAITS = (0, 1, 5)  # seconds before each attempt to get an image
 
 
 def load(
@@ -92,13 +99,15 @@ def load(
     if captions is not None:
         data = sample(data, captions, seed)
 
-    there = picture_names(folder_of_images) if folder_of_images.is_dir() else set()
+    there = _files(folder_of_images)
     wanted = [path.name for path in data.paths]
     if folder is None and download:
         _fetch([name for name in wanted if name not in there], folder_of_images)
-        return data
-    found = match(wanted, there, found, folder_of_images, source, skip_missing)
-    return CaptionedImages([folder_of_images / name for name in found], list(found.values()))
+    else:
+        found = match(wanted, there, found, folder_of_images, source, skip_missing)
+        wanted = list(found)
+    paths = [folder_of_images / there.get(name, name) for name in wanted]
+    return CaptionedImages(paths, [found[name] for name in wanted])
 
 
 def boxes(split="train", folder=None, year=None, download=True):
@@ -146,7 +155,12 @@ def boxes(split="train", folder=None, year=None, download=True):
                 f"upper edge, width and height in a photo of {sizes[image]} pixels"
             ) from error
         found[names[image]].append((categories[category], box))
-    return {folder_of_images / name: pairs for name, pairs in found.items()}
+    there = _files(folder_of_images)
+    return {folder_of_images / there.get(name, name): pairs for name, pairs in found.items()}
+
+
+def _files(folder):
+    return image_names(folder) if folder.is_dir() else {}
 
 
 def _fractions(x, y, width, height, image_width, image_height):
@@ -205,8 +219,8 @@ def _without_outline(entry):  # nine tenths of the numbers in the file, and of t
 
 def _read(path, change_entry=None):
     try:
-        return json.loads(path.read_bytes(), object_hook=change_entry)
-    except (*DAMAGED, ValueError, RecursionError) as error:
+        return json.loads(read_bytes(path, MAX_BYTES), object_hook=change_entry)
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"{path} cannot be read as JSON: {error}. Get it again.") from error
 
 
@@ -240,8 +254,8 @@ def _names(path, content, **kinds):
         name = image["file_name"]
         if PureWindowsPath(name).name != name or name in ("", "..") or "\0" in name:
             raise ValueError(f"{path}: the file_name {name!r} is not the plain name of a file")
-    _check_unique(path, "images", "file_name", [image["file_name"] for image in images])
-    return {image["id"]: image["file_name"] for image in images}
+    _check_unique(path, "images", "file_name", [nfc(image["file_name"]) for image in images])
+    return {image["id"]: nfc(image["file_name"]) for image in images}
 
 
 def _fetch(names, folder):
@@ -276,7 +290,7 @@ def _fetch(names, folder):
         finally:
             pool.shutdown(cancel_futures=True)
     if failures:
-        missing = len(set(names) - picture_names(folder))
+        missing = len(set(names) - set(_files(folder)))
         listed = "\n  ".join(sorted(failures)[:LISTED])
         raise MissingDataError(
             f"{folder} lacks {missing:,} of the photos of COCO asked for, and they cannot be "

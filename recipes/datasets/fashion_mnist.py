@@ -1,4 +1,4 @@
-"""Fashion-MNIST: 70,000 grey 28x28 pictures of clothes in ten classes (Xiao et al. 2017)."""
+"""Fashion-MNIST: 70,000 grey 28x28 images of clothes in ten classes (Xiao et al. 2017)."""
 
 import os
 from pathlib import Path
@@ -53,14 +53,14 @@ FILES = {
 
 
 def load(split="train", embedded=False):
-    """Pictures of clothes, or embedded digits in their stead.
+    """Images of clothes, or embedded digits in their stead.
 
     Looks for the publisher's gzipped idx files in `fashion-mnist/` of the data root, then where
     `keras.datasets` keeps its own copy, and downloads them into the data root if they are in
     neither.
 
     Args:
-        split: "train" (60,000 pictures) or "test" (10,000).
+        split: "train" (60,000 images) or "test" (10,000).
         embedded: take the MNIST digits of `digits.load`: same shapes and types, no files.
 
     Returns:

@@ -22,7 +22,7 @@ def few_labels(labels, count, seed, num_classes=None):
     labels = np.asarray(labels)
     if labels.ndim != 1 or not labels.size or labels.dtype.kind not in "iu":
         raise ValueError(
-            "labels must be integers, one for each image of a data set that is not empty; "
+            "labels must be integers, one for each image of a dataset that is not empty; "
             f"found shape {labels.shape}, type {labels.dtype}"
         )
     if num_classes is None:

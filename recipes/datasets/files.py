@@ -31,6 +31,7 @@ from pathlib import Path
 import filelock
 
 ENVIRONMENT = "RECIPES_DATA_DIR"
+MAX_JSON = 200_000_000  # bytes; an index of a million photos has fewer
 
 # What gzip and zipfile raise when a file is not what it should be.
 DAMAGED = (
@@ -202,6 +203,22 @@ def save_json(path, value):
         part.write_text(json.dumps(value), encoding="utf-8")
 
 
+def read_bytes(path, most):
+    """The content of a file; a ValueError if it has more than so many bytes.
+
+    Args:
+        path: a `Path` or a `zipfile.Path`.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(most + 1)
+    except DAMAGED as error:
+        raise ValueError(f"{path} is damaged ({error}). Delete it and get it again.") from error
+    if len(content) > most:
+        raise ValueError(f"{path} has more than {most:,} bytes: it is not the file it should be")
+    return content
+
+
 def load_json(path, **kinds):
     """Read a dict from a JSON file.
 
@@ -214,12 +231,13 @@ def load_json(path, **kinds):
         ValueError: it is damaged, or lacks a key, or holds a value of another kind.
     """
     path = Path(path) if isinstance(path, str) else path
+    again = "remove it and make it anew"
     try:
-        value = json.loads(path.read_bytes())
+        value = json.loads(read_bytes(path, MAX_JSON))
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no {path}") from None
-    except (*DAMAGED, ValueError, RecursionError) as error:  # the last: thousands of brackets
-        raise ValueError(f"{path} is damaged ({error}): remove it and make it anew") from error
+    except (ValueError, RecursionError) as error:  # the latter: brackets in thousands of brackets
+        raise ValueError(f"{path} is damaged ({error}): {again}") from error
     fault = "" if isinstance(value, dict) else "it holds no JSON object"
     for key, kind in {} if fault else kinds.items():
         found = type(value.get(key))
@@ -228,7 +246,7 @@ def load_json(path, **kinds):
         elif not issubclass(found, kind) or (found is bool and kind is int):  # True is an int
             fault = f'its "{key}" is a {found.__name__}'
     if fault:
-        raise ValueError(f"{path} is not the file it should be ({fault}): remove it, make it anew")
+        raise ValueError(f"{path} is damaged, or another kind of file ({fault}): {again}")
     return value
 
 

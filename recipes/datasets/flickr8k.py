@@ -1,17 +1,31 @@
 """Flickr8k: 8,091 photos of everyday scenes, five captions each (Hodosh et al. 2013)."""
 
+import zipfile
 from pathlib import Path
 
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
-from recipes.datasets.files import MissingDataError, check_choice, data_root
-from recipes.datasets.image_files import picture_names
+from recipes.datasets.download import fetch, unpack
+from recipes.datasets.files import DAMAGED, MissingDataError, check_choice, data_root, read_bytes
+from recipes.datasets.image_files import image_names, nfc
 
 SPLITS = ("train", "dev", "test", "all")
 SHARES = {"train": 0.75, "dev": 0.125, "test": 0.125}  # 6,000, 1,000 and 1,000 as published
 
+# The copy that TensorFlow's own tutorial on captions uses: bytes and MD5.
+URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
+ARCHIVES = {
+    "Flickr8k_Dataset.zip": (1_115_419_746, "f18a1e2920de5bd84dae7cf08ec78978"),
+    "Flickr8k_text.zip": (2_340_801, "bf6c1abcb8e4a833b7f922104de18627"),
+}
+TERMS = (
+    "for research and education only, not for commerce; the photos belong to users of Flickr and "
+    "may not be passed on: see http://hockenmaier.cs.illinois.edu/8k-pictures.html"
+)
+
 FOLDERS = ("Images", "Flicker8k_Dataset")  # the second is how the publishers spell it
 CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
 SPLIT_FILES = ("{}.txt", "Flickr_8k.{}Images.txt")
+MAX_BYTES = 100_000_000  # of a text file; the captions have 3.4 million
 
 
 def load(split="train", folder=None, skip_missing=False, seed=0):
@@ -20,11 +34,12 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     From `folder`, or else `flickr8k/` of the data root, which holds `Images/` and `captions.txt`
     as Kaggle has them, or `Flicker8k_Dataset/` and `Flickr8k.token.txt` as their publishers. The
     splits are those of `train.txt`, `dev.txt` and `test.txt` (or `Flickr_8k.trainImages.txt` and
-    so on), one file name a line; if there is no such file, images are shared out at random.
+    so on), one file name a line; if there is no such file, images are split at random.
 
-    Nothing is downloaded: the publishers ask for a form to be filled in, and Kaggle for an
-    account. `Flickr8k.token.txt` has captions of one photo, `2258277193_586949ec62.jpg.1`, that
-    was never published. It is in no split; "all", or a split at random, need `skip_missing`.
+    If there is nothing in the data root, it is downloaded there (1.1 GB). Nothing is ever
+    downloaded into a `folder`. `Flickr8k.token.txt` has captions of one photo,
+    `2258277193_586949ec62.jpg.1`, that was never published. It is in no split; "all", or a split
+    at random, need `skip_missing`.
 
     Args:
         split: "train", "dev", "test", or "all": every photo, whatever the split files say.
@@ -40,23 +55,23 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     Raises:
         ValueError: an unknown split, or one without a file where others have theirs; a photo in
             two splits; photos and captions that do not go together; or a file that is damaged.
-        MissingDataError: there are no photos or no captions.
+        MissingDataError: there are no photos or no captions, and they cannot be downloaded.
+        OSError: there is no room, or no permission, to keep the download.
     """
     check_choice("split", split, SPLITS)
     home = data_root() / "flickr8k" if folder is None else Path(folder)
-    images = next((home / name for name in FOLDERS if (home / name).is_dir()), None)
-    source = _first_file(home, CAPTION_FILES)
+    images, source = _find(home)
+    texts = home / "Flickr8k_text.zip"
+    if folder is None and not images and (not source or texts.is_file()):
+        for name, (size, md5) in ARCHIVES.items():
+            about = f"{name} of Flickr8k"
+            fetch(about, URL + name, home / name, TERMS, _by_hand(home), md5=md5, size=size)
+        unpack(home / "Flickr8k_Dataset.zip", home / FOLDERS[1])
+        images, source = _find(home)
     if not (images and source):
         lacking = " and no ".join(["photos"] * (not images) + ["captions"] * (not source))
-        raise MissingDataError(
-            f"there are no {lacking} of Flickr8k in {home}. Get them from "
-            "https://www.kaggle.com/datasets/adityajn105/flickr8k (needs an account) or by the "
-            "form of its publishers, http://hockenmaier.cs.illinois.edu/8k-pictures.html (for "
-            f"research, not for commerce). Put {FOLDERS[0]}/ and {CAPTION_FILES[0]}, or "
-            f"{FOLDERS[1]}/ and {CAPTION_FILES[1]}, there; or set RECIPES_DATA_DIR to the folder "
-            "that holds flickr8k/."
-        )
-    captions, there = _read_captions(source), picture_names(images)
+        raise MissingDataError(f"there are no {lacking} of Flickr8k in {home}. {_by_hand(home)}")
+    captions, there = _read_captions(source), image_names(images)
     files = {
         name: _first_file(home, [file.format(name) for file in SPLIT_FILES]) for name in SHARES
     }
@@ -64,27 +79,53 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     if files and split != "all":
         names = _read_split(files, split)
     else:
-        names = sorted(there | captions.keys())
+        names = sorted(there.keys() | captions.keys())
     found = match(names, there, captions, images, source, skip_missing)
-    data = CaptionedImages([images / name for name in found], list(found.values()))
+    data = CaptionedImages([images / there[name] for name in found], list(found.values()))
     if files or split == "all":
         return data
     return split_by_image(data, tuple(SHARES.values()), seed)[list(SHARES).index(split)]
 
 
+def _find(home):
+    """The folder of photos and the file of captions; None for what is not there."""
+    images = next((home / name for name in FOLDERS if (home / name).is_dir()), None)
+    return images, _first_file(home, CAPTION_FILES)
+
+
+def _by_hand(home):
+    return (
+        f"Put {' and '.join(ARCHIVES)} from {URL} there; or {FOLDERS[0]}/ and {CAPTION_FILES[0]} "
+        "from https://www.kaggle.com/datasets/adityajn105/flickr8k (needs an account); or what its "
+        "publishers send by their form, http://hockenmaier.cs.illinois.edu/8k-pictures.html; or "
+        "set RECIPES_DATA_DIR to the folder that holds flickr8k/."
+    )
+
+
 def _first_file(home, names):
-    return next((home / name for name in names if (home / name).is_file()), None)
+    """The first of these files, in the folder or else in the publishers' archive of texts."""
+    places, archive = [home], home / "Flickr8k_text.zip"
+    if archive.is_file():
+        try:
+            places.append(zipfile.Path(archive))
+        except DAMAGED as error:
+            raise ValueError(
+                f"{archive} is damaged ({error}). Delete it and get it again."
+            ) from error
+    return next(
+        (place / name for name in names for place in places if (place / name).is_file()), None
+    )
 
 
 def _read_lines(path):
     """Pairs of a number and a line, without those that are blank."""
     try:
-        text = path.read_text(encoding="utf-8-sig")  # takes every kind of line end
+        text = read_bytes(path, MAX_BYTES).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"{path} is not text in UTF-8: {error.reason} at byte {error.start}. Save it as UTF-8."
         ) from error
-    lines = enumerate(text.split("\n"), 1)
+    lines = enumerate(text.replace("\r\n", "\n").replace("\r", "\n").split("\n"), 1)
     return [(number, line) for number, line in lines if line.strip()]
 
 
@@ -105,7 +146,7 @@ def _read_captions(path):
         if not (mark and name.strip()):
             form = "image.jpg,caption" if with_header else "image.jpg#0<TAB>caption"
             raise ValueError(f"{path}, line {number} is not of the form {form}: {line[:80]!r}")
-        captions.setdefault(name.strip(), []).append(caption)
+        captions.setdefault(nfc(name.strip()), []).append(caption)
     return captions
 
 
@@ -127,7 +168,7 @@ def _read_split(files, split):
             'these, or split="all"'
         )
     lists = {
-        name: dict.fromkeys(line.strip() for _, line in _read_lines(file))
+        name: dict.fromkeys(nfc(line.strip()) for _, line in _read_lines(file))
         for name, file in files.items()
     }
     for other in files.keys() - {split}:

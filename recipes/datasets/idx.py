@@ -10,6 +10,7 @@ from recipes.datasets.files import DAMAGED
 
 UNSIGNED_BYTE = 8
 CHUNK = 1 << 18
+MAX_BYTES = 1 << 30  # the largest file of EMNIST has 547 million
 
 
 def read_idx(path):
@@ -25,27 +26,29 @@ def read_idx(path):
         ValueError: the file is cut off or damaged, is not idx, holds something else than unsigned
             bytes, or more or fewer of them than its header tells.
     """
-    # A growing buffer, not an array of the size in the header: that could be any nonsense.
     data = bytearray()
     try:
         with path.open("rb") as packed, gzip.open(packed) as file:
             header = file.read(4)
-            if len(header) < 4 or header[:3] != bytes((0, 0, UNSIGNED_BYTE)):
+            if len(header) < 4 or header[:3] != bytes((0, 0, UNSIGNED_BYTE)) or header[3] > 3:
                 raise ValueError(
                     f"{path} is not an idx file of unsigned bytes: it starts with {header.hex()}. "
                     "Put the published file in its place."
                 )
             sizes = file.read(4 * header[3])
-            while chunk := file.read(CHUNK):
+            shape = struct.unpack(f">{len(sizes) // 4}I", sizes[: len(sizes) // 4 * 4])
+            count = math.prod(shape)
+            # A growing buffer, and no more than the header claims: both may be any nonsense.
+            while count <= MAX_BYTES and len(data) <= count and (chunk := file.read(CHUNK)):
                 data += chunk
     except DAMAGED as error:
         raise ValueError(
             f"{path} is cut off or damaged ({error}). Delete it and get it again."
         ) from error
-    shape = struct.unpack(f">{len(sizes) // 4}I", sizes[: len(sizes) // 4 * 4])
-    if len(shape) < header[3] or len(data) != math.prod(shape):
+    if len(shape) < header[3] or len(data) != count:
+        held = f"{len(data):,}" if len(data) <= count else f"more than {count:,}"
         raise ValueError(
-            f"{path} should hold {shape} bytes by its header, but holds {len(data):,}. "
+            f"{path} should hold {shape} bytes by its header, but holds {held}. "
             "Delete it and get it again."
         )
     return np.frombuffer(data, np.uint8).reshape(shape)
@@ -79,6 +82,6 @@ def read_images(folder, images_name, labels_name, num_classes):
     if labels.max() >= num_classes:
         raise ValueError(
             f"{labels_path} holds the label {labels.max()}, but labels go from 0 to "
-            f"{num_classes - 1}. Is it the file of another data set?"
+            f"{num_classes - 1}. Is it the file of another dataset?"
         )
     return images[..., np.newaxis], labels.astype(np.int64)

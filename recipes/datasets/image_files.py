@@ -1,15 +1,20 @@
-"""Picture files into arrays: whatever the kind of file, RGB in uint8, or an error that names it."""
+"""Image files into arrays: whatever the kind of file, RGB in uint8, or an error that names it."""
 
 import contextlib
+import mmap
 import os
+import re
 import threading
+import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+import simplejpeg
+from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import TiffImagePlugin as TiffTags
 from tqdm import tqdm
 
 from recipes.datasets.files import MissingDataError, check_choice
@@ -18,6 +23,17 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Pillow opens many more kinds; some of them start another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
+MAX_BYTES = 8 * MAX_PIXELS  # 16 bits for each of red, green, blue and alpha
+SPARE_BYTES = 16  # some cameras leave so many before the mark of a JPEG's end
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}  # by the EXIF orientation
 METHODS = ("photo", "labels")
 LISTED = 10  # so many names stand in a line of a message; of the others it gives the number
 NAMED = 100  # so many bad files are named, each in a line that says what is wrong with it
@@ -36,9 +52,9 @@ def scale(images):
 
 
 def read(path):
-    """Read one picture: the right way up by its EXIF data, anything transparent over white.
+    """Read one image: the right way up by its EXIF data, anything transparent over white.
 
-    16-bit grey is scaled to 8 bits. Of an animation, or of several pages, the first picture.
+    Grey of 12, 16 or 32 bits is scaled to 8. Of an animation, or of several pages, the first image.
 
     Args:
         path: a JPEG, PNG, BMP, GIF, WebP or TIFF file.
@@ -47,45 +63,59 @@ def read(path):
         uint8 `(height, width, 3)`: red, green, blue in [0, 255].
 
     Raises:
-        ValueError: not such a file, empty, cut off or damaged; more than `MAX_PIXELS` pixels;
-            or 32-bit values that are neither integers in 0..65535 nor floats in 0..1.
+        ValueError: not such a file, empty, cut off or damaged; more than `MAX_PIXELS` pixels or
+            `MAX_BYTES` bytes; or 32-bit values that are neither integers in 0..65535 nor floats
+            in 0..1.
         OSError: the file is not there or may not be read, or it is a folder.
     """
     if Path(path).is_fifo():  # to open it would be to wait for ever
         raise ValueError(f"{path} is a pipe, not a file")
     with open(path, "rb") as file, _quiet():
         try:
-            if not os.fstat(file.fileno()).st_size:
-                raise ValueError("it is empty")
-            if _has_lost_its_end(file):
-                raise ValueError("it is cut off: there are only zeros where its end should be")
+            size = os.fstat(file.fileno()).st_size
+            if not 0 < size <= MAX_BYTES:
+                raise ValueError(f"it has {size:,} bytes" if size else "it is empty")
             with Image.open(file, formats=FORMATS) as image:
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(
                         f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}"
                     )
-                return _to_rgb(ImageOps.exif_transpose(image))
+                if image.format in ("JPEG", "MPO"):
+                    _check_jpeg(file)
+                return _to_rgb(image)
         except UnidentifiedImageError as error:
-            raise ValueError(
-                f"{path} is not a picture of the kinds {', '.join(FORMATS)}"
-            ) from error
+            raise ValueError(f"{path} is not an image of the kinds {', '.join(FORMATS)}") from error
         except Exception as error:  # on damaged files Pillow raises almost anything
-            raise ValueError(f"{path} cannot be read as a picture: {error}") from error
+            raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
-def picture_names(folder):
-    """The names of the picture files in a folder, as a set.
+def image_names(folder):
+    """The image files in a folder: dict from each name as one writes it to the name of the file.
 
-    One listing, and no look at the files: on a network drive that would take minutes. So it may
-    hold the name of a folder, or of a link that leads nowhere: `read` says so.
+    macOS writes an ü into file names as u and two dots; here it is one character (NFC), as in the
+    files that name images. One listing, and no look at the files: on a network drive that would
+    take minutes. So it may hold the name of a folder, or of a link that leads nowhere: `read` says
+    so.
+
+    Raises:
+        ValueError: two files whose names look alike.
     """
-    return {
-        name for name in os.listdir(folder) if name.lower().endswith(SUFFIXES) and name[0] != "."
-    }
+    found = {}
+    for name in sorted(os.listdir(folder)):
+        if name.lower().endswith(SUFFIXES) and name[0] != ".":
+            if (written := nfc(name)) in found:
+                raise ValueError(f"two files in {folder} have names that look alike: {written!r}")
+            found[written] = name
+    return found
+
+
+def nfc(name):
+    """A file name with composed characters: names that look alike are equal."""
+    return unicodedata.normalize("NFC", name)
 
 
 def find(folder):
-    """The picture files in a folder, by name; not in its subfolders, and no hidden files.
+    """The image files in a folder, by name; not in its subfolders, and no hidden files.
 
     Args:
         folder: a path. Any upper or lower case of the `SUFFIXES` will do.
@@ -95,16 +125,16 @@ def find(folder):
 
     Raises:
         MissingDataError: there is no such folder.
-        ValueError: there is no picture in it.
+        ValueError: there is no image in it.
     """
     folder = Path(folder)
     if not folder.is_dir():
-        raise MissingDataError(f"there is no folder {folder} to take pictures from")
-    found = sorted(picture_names(folder))
+        raise MissingDataError(f"there is no folder {folder} to take images from")
+    found = sorted(image_names(folder).values())
     if not found:
         raise ValueError(
-            f"there is no picture in {folder} (subfolders are not searched). "
-            f"Pictures are files that end in {' '.join(SUFFIXES)}"
+            f"there is no image in {folder} (subfolders are not searched). "
+            f"Images are files that end in {' '.join(SUFFIXES)}"
         )
     return [folder / name for name in found]
 
@@ -128,7 +158,7 @@ def find_split(folder, split):
 
 
 def load(paths, size, method="photo", skip_bad=False, read=read):
-    """Read pictures and stretch each of them to one size.
+    """Read images and stretch each of them to one size.
 
     Args:
         paths: the files.
@@ -149,35 +179,35 @@ def load(paths, size, method="photo", skip_bad=False, read=read):
 
 
 def gather(paths, make, size, count, skip_bad=False):
-    """Make `count` pictures out of each file, in threads. See `load` for the rest.
+    """Make `count` images out of each file, in threads. See `load` for the rest.
 
     Args:
-        make: makes `count` pictures of the given size of a path.
+        make: makes `count` images of the given size of a path.
 
     Returns:
         uint8 `(count, n, height, width, 3)`.
     """
     paths = [Path(path) for path in paths]
     if not paths:
-        raise ValueError("there are no pictures to load: the list of files is empty")
-    pictures = np.empty((count, len(paths), *height_width(size), 3), np.uint8)
+        raise ValueError("there are no images to load: the list of files is empty")
+    images = np.empty((count, len(paths), *height_width(size), 3), np.uint8)
 
     def work(index):
         try:
-            pictures[:, index] = make(paths[index])
+            images[:, index] = make(paths[index])
         except (ValueError, OSError) as error:
             return str(error)
 
     with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool:
         faults = list(
-            tqdm(pool.map(work, range(len(paths))), "pictures", len(paths), delay=2, leave=False)
+            tqdm(pool.map(work, range(len(paths))), "images", len(paths), delay=2, leave=False)
         )
     bad = [index for index, fault in enumerate(faults) if fault is not None]
     report([(paths[index], faults[index]) for index in bad], len(paths), skip_bad)
-    return np.delete(pictures, bad, axis=1) if bad else pictures
+    return np.delete(images, bad, axis=1) if bad else images
 
 
-def report(bad, count, skip_bad=False, what="pictures"):
+def report(bad, count, skip_bad=False, what="images"):
     """Tell which files cannot be used: in an error, or printed if they may be left out.
 
     Args:
@@ -207,13 +237,13 @@ def some(items, separator=", ", most=LISTED):
     return separator.join([*(_printable(str(item)) for item in items[:most]), *more])
 
 
-def resize(picture, size, method="photo"):
-    """Stretch one uint8 `(height, width, 3)` picture; `size` and `method` as for `load`."""
+def resize(image, size, method="photo"):
+    """Stretch one uint8 `(height, width, 3)` image; `size` and `method` as for `load`."""
     height, width = height_width(size)
     if method == "labels":  # "exact": the pixel in the middle, where the photo has its mean
-        return cv2.resize(picture, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
+        return cv2.resize(image, (width, height), interpolation=cv2.INTER_NEAREST_EXACT)
     # OpenCV antialiases only what shrinks both ways; Pillow does each axis as it needs.
-    resized = Image.fromarray(picture).resize((width, height), Image.Resampling.BILINEAR)
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR)
     return np.array(resized)
 
 
@@ -225,16 +255,19 @@ def height_width(size):
     return pair
 
 
-def _has_lost_its_end(file):
-    """Whether a JPEG ends in zeros, as a crash leaves it; Pillow would read it, grey below."""
-    file.seek(-min(16, os.fstat(file.fileno()).st_size), os.SEEK_END)
-    ends_in_zeros = not file.read().strip(b"\0")
-    file.seek(0)
-    if not ends_in_zeros:
-        return False
-    content = file.read().rstrip(b"\0")  # zeros after the mark of the end do no harm
-    file.seek(0)
-    return content.startswith(b"\xff\xd8") and not content.endswith(b"\xff\xd9")
+def _check_jpeg(file):
+    """Raise a ValueError for a JPEG that is not whole; Pillow would fill it up in silence."""
+    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        try:
+            colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+            colours = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+            # At an eighth of its size, which is fast, but all of its data is read.
+            simplejpeg.decode_jpeg(data, colours, True, True, 1, 1, 8, strict=True)
+        except ValueError as error:  # of what else it refuses, Pillow is the judge
+            spare = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
+            harmless = spare and int(spare[1]) <= SPARE_BYTES
+            if str(error).startswith(("Corrupt", "Premature end")) and not harmless:
+                raise
 
 
 def _printable(text):
@@ -243,18 +276,43 @@ def _printable(text):
 
 
 def _to_rgb(image):
+    bits = image.tile[0].args if image.tile else None  # forgotten when the image is loaded
+    image.load()
+    turn = _turn(image)
     if image.mode == "F" or image.mode.startswith("I"):  # Pillow would clip them at 255
-        values, top = np.asarray(image), 1 if image.mode == "F" else 65535
-        low, high = values.min(), values.max()
-        if not (low >= 0 and high <= top):  # false for NaN too
-            raise ValueError(f"its grey values go from {low} to {high}, not from 0 to {top}")
-        grey = np.rint(values * (255 / top)).astype(np.uint8)
-        return np.repeat(grey[..., np.newaxis], 3, axis=2)
-    if image.has_transparency_data:
+        image = _to_8_bits(image)
+    elif image.has_transparency_data:
+        clear = image.info.get("transparency")
+        if bits in ("L;2", "L;4"):  # Pillow scales the pixels of a PNG to 8 bits, but not this
+            image.info["transparency"] = clear * (85 if bits == "L;2" else 17)
+        elif bits == "RGB;16B" and clear:
+            image.info["transparency"] = tuple(value >> 8 for value in clear)
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, "white")
-        image = Image.alpha_composite(white, image)
-    return np.array(image.convert("RGB"))
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
+    image = image.convert("RGB")
+    return np.array(image if turn is None else image.transpose(turn))
+
+
+def _turn(image):
+    try:
+        return TURNS.get(image.getexif().get(ExifTags.Base.Orientation))
+    except Exception:  # senseless EXIF data: the image is whole all the same
+        return None
+
+
+def _to_8_bits(image):
+    tags = getattr(image, "tag_v2", {})  # of a TIFF
+    bits = tags.get(TiffTags.BITSPERSAMPLE, (16,))[0]
+    top = 1 if image.mode == "F" else 4095 if bits == 12 else 65535
+    values = np.asarray(image)
+    low, high = values.min(), values.max()
+    if not (low >= 0 and high <= top):  # false for NaN too
+        raise ValueError(f"its grey values go from {low} to {high}, not from 0 to {top}")
+    levels = np.rint(values * (255 / top))
+    if tags.get(TiffTags.PHOTOMETRIC_INTERPRETATION) == 0:  # 0 is white
+        levels = 255 - levels
+    levels[values == image.info.get("transparency")] = 255
+    return Image.fromarray(levels.astype(np.uint8))
 
 
 _lock = threading.Lock()
