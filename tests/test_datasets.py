@@ -4,6 +4,7 @@ import gzip
 import struct
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -156,6 +157,11 @@ def flip_a_bit(data):
         pytest.param(gzip.compress(WHOLE[:-1]), "but holds 15,679", id="a-byte-less"),
         pytest.param(gzip.compress(WHOLE + b"x"), "but holds more than 15,680", id="a-byte-more"),
         pytest.param(
+            gzip.compress(b"\0\0\x08\xff" + b"\0\0\0\1" * 255 + b"x"),
+            "is not an idx file of unsigned bytes: it starts with 000008ff",
+            id="255-dimensions",
+        ),
+        pytest.param(
             gzip.compress(WHOLE[:4] + b"\xff" * 12 + WHOLE[16:]), "4294967295", id="senseless-sizes"
         ),
     ],
@@ -168,6 +174,17 @@ def test_bad_idx_file(root, content, message):
         fashion_mnist.load("train")
     assert str(path) in str(error.value)
     assert "get it again" in str(error.value) or "Put the published file" in str(error.value)
+
+
+def test_an_idx_file_is_read_no_further_than_its_header_says(tmp_path):
+    path = tmp_path / "a.gz"
+    path.write_bytes(gzip.compress(idx_bytes(np.zeros(10)) + bytes(200_000_000), 9))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match=r"should hold \(10,\) bytes .* holds more than 10"):
+        read_idx(path)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 5_000_000
 
 
 @pytest.mark.parametrize(
@@ -366,6 +383,21 @@ def test_emnist_in_another_archive(root):
     with pytest.raises(ValueError, match="does not hold emnist-balanced-test-images") as error:
         emnist.load("test")
     assert str(archive) in str(error.value)
+
+
+def test_real_emnist(real):
+    real("emnist")
+    images, labels = emnist.load("test", part="letters")
+    check_types(images, labels, 10_000)
+    assert np.bincount(labels).tolist() == [0] + [800] * 12 + [400]  # A to L, and half of M
+    # Upright, the mean L stands on its foot, and leans on its left.
+    mean = images[labels == 12].mean(axis=0)[..., 0]
+    assert mean[18:].sum() > 1.2 * mean[:10].sum()
+    assert mean[:, :14].sum() > 1.2 * mean[:, 14:].sum()
+    for split in emnist.SPLITS:
+        images, labels = emnist.load(split)
+        check_types(images, labels, 2000)
+        assert len(np.unique(labels)) == 47
 
 
 # A few labels

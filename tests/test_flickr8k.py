@@ -1,6 +1,12 @@
 """Flickr8k, and what all captioned images have in common."""
 
+import hashlib
+import http.server
+import io
+import threading
 import time
+import unicodedata
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -150,6 +156,138 @@ def test_not_there(root, there, lacking):
         assert part in str(error.value)
 
 
+# The download
+
+
+def archive(**contents):
+    """A zip file as the copy has it: made on a Mac, so with `__MACOSX`."""
+    data = io.BytesIO()
+    with zipfile.ZipFile(data, "w") as file:
+        for name, content in contents.items():
+            file.writestr(name, content)
+            file.writestr(f"__MACOSX/{Path(name).parent}/._{Path(name).name}", b"Mac OS X")
+    return data.getvalue()
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Serves both archives, with photos and texts in the publishers' layout; `asked` are names."""
+    home = Path("Flicker8k_Dataset")
+    photos = {f"{home}/{name(i)}": b"photo" for i in range(8)}
+    tokens = "".join(
+        f"{name(i)}#{k}\t{text}\n" for i in range(8) for k, text in enumerate(texts(i))
+    )
+    lists = {"train": [4, 1, 2], "dev": [5, 0], "test": [7, 6]}
+    splits = {
+        f"Flickr_8k.{split}Images.txt": "".join(f"{name(i)}\n" for i in numbers)
+        for split, numbers in lists.items()
+    }
+    bodies = {
+        "/Flickr8k_Dataset.zip": archive(**photos),
+        "/Flickr8k_text.zip": archive(**{"Flickr8k.token.txt": tokens, "readme.txt": "", **splits}),
+    }
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self):
+            server.asked.append(self.path)
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(server.bodies[self.path])))
+            self.end_headers()
+            self.wfile.write(server.bodies[self.path])
+
+        def log_message(self, *args):
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.asked, server.bodies = [], bodies
+        monkeypatch.setattr(flickr8k, "URL", f"http://127.0.0.1:{server.server_port}/")
+        sums = {key[1:]: hashlib.md5(body).hexdigest() for key, body in bodies.items()}
+        monkeypatch.setattr(flickr8k, "ARCHIVES", {key: (10**9, sums[key]) for key in sums})
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+def test_it_downloads_itself_once(root, server, capsys):
+    data = flickr8k.load()
+    assert names(data) == [name(4), name(1), name(2)]
+    assert data.captions == [texts(4), texts(1), texts(2)]
+    assert data.paths[0].read_bytes() == b"photo"
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Downloading Flickr8k_Dataset.zip of Flickr8k (1,000 MB) from http")
+    assert "Terms: for research and education only" in second
+    assert names(flickr8k.load("dev")) == [name(5), name(0)]
+    assert len(flickr8k.load("all")) == 8
+    assert server.asked == ["/Flickr8k_Dataset.zip", "/Flickr8k_text.zip"]
+    assert len(list((root / "flickr8k").iterdir())) == 3  # the archives, and the photos
+
+
+def test_archives_that_were_put_there_by_hand(root, server):
+    (root / "flickr8k").mkdir()
+    for key, body in server.bodies.items():
+        (root / "flickr8k" / key[1:]).write_bytes(body)
+    assert len(flickr8k.load("all")) == 8
+    assert server.asked == []
+
+
+def test_an_archive_that_is_not_the_one(root, server):
+    server.bodies["/Flickr8k_text.zip"] = b"<html>"
+    with pytest.raises(ValueError, match="text.zip: expected MD5 .*, found .*deleted.*try again"):
+        flickr8k.load()
+    assert sorted(path.name for path in (root / "flickr8k").iterdir()) == ["Flickr8k_Dataset.zip"]
+
+
+def test_a_damaged_archive_of_texts(root, server):
+    home = write_set(root / "flickr8k")
+    (home / "Flickr8k_text.zip").write_bytes(b"<html>")
+    with pytest.raises(ValueError, match=r"Flickr8k_text\.zip is damaged"):
+        flickr8k.load()
+
+
+def test_nothing_is_downloaded_into_a_folder_of_ones_own(tmp_path, server):
+    with pytest.raises(MissingDataError, match="there are no photos and no captions of Flickr8k"):
+        flickr8k.load(folder=tmp_path)
+    assert server.asked == []
+
+
+def test_no_network(root):
+    with pytest.raises(MissingDataError, match="Flickr8k is not in .*flickr8k and cannot") as error:
+        flickr8k.load()
+    for part in ("Flickr8k_Dataset.zip", "Flickr8k_text.zip", "kaggle", "RECIPES_DATA_DIR"):
+        assert part in str(error.value)
+
+
+# Names
+
+
+def decomposed(text):
+    return unicodedata.normalize("NFD", text)
+
+
+def test_names_that_macos_has_decomposed(root):
+    home = write_set(root / "flickr8k", 1)
+    for photo in ("Größe.jpg", "café.jpg"):
+        (home / "Images" / decomposed(photo)).touch()
+    with open(home / "captions.txt", "a", encoding="utf-8") as file:
+        file.write(f"Größe.jpg,a size\n{decomposed('café.jpg')},a bar\n")
+    write_splits(home, train=[0])
+    (home / "dev.txt").write_text(f"{decomposed('Größe.jpg')}\ncafé.jpg\n", encoding="utf-8")
+    data = flickr8k.load("dev")
+    assert data.captions == [["a size"], ["a bar"]]
+    assert names(data) == [decomposed("Größe.jpg"), decomposed("café.jpg")]
+    assert all(path.exists() for path in data.paths)
+
+
+def test_two_names_that_look_alike(root):
+    home = write_set(root / "flickr8k", 1)
+    for photo in ("é.jpg", decomposed("é.jpg")):
+        (home / "Images" / photo).touch()
+    if len(list((home / "Images").iterdir())) < 3:
+        pytest.skip("this file system knows one of the names only")
+    with pytest.raises(ValueError, match=r"two files in .*Images have names that look alike: 'é"):
+        flickr8k.load("all")
+
+
 # The files of captions
 
 
@@ -241,6 +379,14 @@ def test_text_in_another_encoding(root):
     (home / "captions.txt").write_text("image,caption\n", "utf-16")
     with pytest.raises(ValueError, match=r"captions\.txt is not text in UTF-8"):
         flickr8k.load("all")
+
+
+def test_a_huge_file_of_captions(root, monkeypatch):
+    monkeypatch.setattr(flickr8k, "MAX_BYTES", 99)
+    home = write_set(root / "flickr8k")
+    with pytest.raises(ValueError, match=r"captions\.txt has more than 99 bytes"):
+        flickr8k.load("all")
+    assert home.is_dir()
 
 
 # What does not go together

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.files import whole_file
-from recipes.datasets.image_files import height_width, load, read
+from recipes.datasets.files import check_choice, whole_file
+from recipes.datasets.image_files import METHODS, height_width, load, read
 
 
 class ImageArray:
@@ -41,6 +41,7 @@ class ImageArray:
         self.paths = [Path(path) for path in paths]
         if not self.paths:
             raise ValueError("paths: there are no images, the list of files is empty")
+        check_choice("method", method, METHODS)
         if half not in (None, "left", "right"):
             raise ValueError(f'half: "left", "right" or None, not {half!r}')
         self.shape = (len(self.paths), *height_width(size), 3)
@@ -62,7 +63,8 @@ class ImageArray:
         numbers = self._numbers[index]
         wanted, places = np.unique(numbers, return_inverse=True)
         if self._rows is None:
-            return self._read(wanted)[places].reshape(*numbers.shape, *self.shape[1:])
+            images = self._read(wanted) if wanted.size else np.empty((0, *self.shape[1:]), np.uint8)
+            return images[places].reshape(*numbers.shape, *self.shape[1:])
         missing = wanted[~self._rows["done"][wanted]]
         if missing.size:
             self._rows["image"][missing] = self._read(missing)
