@@ -1,4 +1,4 @@
-"""A folder of images with fifty faults: each is used rightly or named, by every loader."""
+"""A folder of images with every fault: each is used rightly or named, by every loader."""
 
 import os
 
@@ -6,6 +6,8 @@ import pytest
 
 from recipes.datasets import image_files
 from tools import bad_data
+
+pytestmark = pytest.mark.filterwarnings(r"ignore:::PIL\.")  # pytest sets aside the module's own
 
 
 @pytest.fixture(scope="module")
@@ -23,11 +25,10 @@ def test_each_image_is_used_rightly_or_named(folder, name):
     assert counts["named"] > 20
 
 
-def test_there_are_fifty_faults(folder):
-    assert len(bad_data.FAULTS) == 50
+def test_all_faults_are_there(folder):
     made = {title for title, _ in folder[1].values() if title}
     assert made <= set(bad_data.FAULTS)
-    assert len(made) > 40  # a system may not know links, pipes, or some of the names
+    assert len(made) > 50  # a system may not know links, pipes, or some of the names
 
 
 # That the check itself can fail
@@ -39,7 +40,7 @@ def test_there_are_fifty_faults(folder):
         ("_turn", lambda image: None, "(EXIF: mirrored JPEG) is used wrongly"),
         ("_check_jpeg", lambda file: None, "(JPEG with zeros at the end) is used wrongly"),
         ("report", lambda *_: None, "but 200 are not named\nthe report does not begin with '0 of"),
-        ("_printable", str, "images used, but 177 are not named"),
+        ("_printable", str, "172 images used, but 173 are not named"),
         ("image_names", lambda folder: {"a": min(os.listdir(folder))}, "1 images used, but 200"),
     ],
 )

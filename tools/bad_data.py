@@ -1,4 +1,4 @@
-"""A folder of images, fifty of which have faults, and what our loaders make of it.
+"""A folder of images, some of which have faults, and what our loaders make of it.
 
     python -m tools.bad_data --count 2000
 
@@ -176,6 +176,29 @@ def flipped_bit(array):
     return bytes(data)
 
 
+def half(data):
+    return data[: len(data) // 2]
+
+
+def huge(path):
+    with open(path, "wb") as file:
+        file.truncate(2_000_000_000)  # takes no room on the disk
+
+
+def clear_shorts(array):
+    """Its first grey level is transparent."""
+    return encode(shorts(array), transparency=int(shorts(array)[0, 0]))
+
+
+def clear_grey(array):
+    found = grey(array)
+    return np.where(found == found[0, 0], 255, found)
+
+
+def white_is_0(array):
+    return encode(shorts(array), "TIFF", tiffinfo={262: 0})
+
+
 def locked(path, array):
     path.write_bytes(encode(array))
     path.chmod(0)
@@ -202,6 +225,10 @@ FAULTS = {
     "no byte": named(lambda a: b""),
     "all bytes zero": named(lambda a: bytes(5000)),
     "JPEG with zeros at the end": named(lambda a: jpeg(a)[:-100] + bytes(3000)),
+    "JPEG cut in half, with an end mark": named(lambda a: half(jpeg(a)) + b"\xff\xd9"),
+    "JPEG cut in half, and a web page": named(lambda a: half(jpeg(a)) + b"<p>Not found</p>" * 99),
+    "JPEG with a hole": named(lambda a: half(jpeg(a)) + bytes(200) + jpeg(a)[-300:]),
+    "2 GB of zeros": made(lambda path, a: huge(path)),
     "a bit flipped": named(flipped_bit),
     "text": named(lambda a: b"This is not an image.\n" * 9),
     "web page": named(lambda a: b"<!DOCTYPE html><html>404: not found</html>"),
@@ -221,6 +248,8 @@ FAULTS = {
     "grey JPEG": used(lambda a: jpeg(a[..., 0]), grey, ".jpg"),
     "grey PNG": used(lambda a: encode(a[..., 0]), grey),
     "one bit": used(lambda a: encode(a[..., 0] > 99), lambda a: (grey(a) > 99) * 255),
+    "16-bit grey PNG, one level transparent": used(clear_shorts, clear_grey),
+    "16-bit TIFF of which 0 is white": used(white_is_0, lambda a: 255.0 - grey(a), ".tif"),
     "palette": used(lambda a: encode(a, "GIF"), suffix=".gif"),
     "palette PNG": used(palette),
     "CMYK JPEG": used(lambda a: jpeg(a, "CMYK"), suffix=".jpg"),
@@ -240,6 +269,8 @@ FAULTS = {
     "two images in one JPEG": used(animated("MPO", quality=95, subsampling=0), suffix=".jpg"),
     "PNG called JPG": used(encode, suffix=".JPG"),
     "JPEG with zeros after its end": used(lambda a: jpeg(a) + bytes(700), suffix=".jpg"),
+    "senseless EXIF data": used(lambda a: encode(a, exif=b"Exif\0\0rubbish")),
+    "JPEG with a web page after its end": used(lambda a: jpeg(a) + b"<p>" * 99, suffix=".jpg"),
     "link": made(linked, lambda a: a),
     "name: blanks and quotes": called(" a 'b' \"c\" `d` $(e).png"),
     "name: umlauts, emoji": called("Größe u\u0308 日本 🐕.png"),

@@ -1,10 +1,11 @@
 """COCO: everyday scenes with five captions each, and boxes of their objects (Lin et al. 2014)."""
 
+import contextlib
 import json
 import math
+import os
 import sys
 import time
-import zipfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PureWindowsPath
@@ -17,10 +18,10 @@ from recipes.datasets.captions import CaptionedImages, match, sample
 from recipes.datasets.download import download as download_file
 from recipes.datasets.download import fetch
 from recipes.datasets.files import (
-    DAMAGED,
     MissingDataError,
     check_choice,
     data_root,
+    look_into,
     read_bytes,
 )
 from recipes.datasets.image_files import LISTED, image_names, nfc
@@ -149,7 +150,7 @@ def boxes(split="train", folder=None, year=None, download=True):
             raise ValueError(f"{source}: annotation {entry['id']} is of {what}, which is not there")
         try:
             box = _fractions(*entry["bbox"], *sizes[image])
-        except (TypeError, ValueError, ZeroDivisionError) as error:
+        except (TypeError, ArithmeticError, ValueError) as error:
             raise ValueError(
                 f"{source}: annotation {entry['id']} has the box {entry['bbox']}, not a left and "
                 f"upper edge, width and height in a photo of {sizes[image]} pixels"
@@ -203,13 +204,8 @@ def _find(kind, split, folder, year, download):
 
 
 def _look_inside(archive, name):
-    if not archive.is_file():
-        return None
-    try:
-        inside = zipfile.Path(archive, f"annotations/{name}")
-    except DAMAGED as error:
-        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
-    return inside if inside.is_file() else None
+    inside = look_into(archive) / "annotations" / name if archive.is_file() else None
+    return inside if inside and inside.is_file() else None
 
 
 def _without_outline(entry):  # nine tenths of the numbers in the file, and of the memory
@@ -252,10 +248,17 @@ def _names(path, content, **kinds):
     images = _entries(path, content, "images", file_name=str, **kinds)
     for image in images:
         name = image["file_name"]
-        if PureWindowsPath(name).name != name or name in ("", "..") or "\0" in name:
+        if not _is_plain(name):
             raise ValueError(f"{path}: the file_name {name!r} is not the plain name of a file")
     _check_unique(path, "images", "file_name", [nfc(image["file_name"]) for image in images])
     return {image["id"]: nfc(image["file_name"]) for image in images}
+
+
+def _is_plain(name):
+    with contextlib.suppress(UnicodeEncodeError):
+        os.fsencode(name)
+        return PureWindowsPath(name).name == name and name not in ("", "..") and "\0" not in name
+    return False
 
 
 def _fetch(names, folder):
@@ -268,7 +271,7 @@ def _fetch(names, folder):
                 return
             time.sleep(wait)
             try:
-                url = f"{URL}/{folder.name}/{quote(name)}"
+                url = f"{URL}/{folder.name}/{quote(os.fsencode(name))}"
                 download_file(url, folder / name, progress=False)  # one bar for all, below
                 return
             except ConnectionError as error:

@@ -1,7 +1,5 @@
 """EMNIST: handwritten digits and letters, 28x28 pixels (Cohen et al. 2017)."""
 
-import zipfile
-
 import numpy as np
 
 from recipes.datasets import digits
@@ -10,6 +8,7 @@ from recipes.datasets.files import (
     check_choice,
     data_root,
     find_folder,
+    look_into,
 )
 from recipes.datasets.idx import read_images
 
@@ -81,10 +80,8 @@ def _open_archive(archive, names):
         "RECIPES_DATA_DIR to the folder that holds emnist/; or load with embedded=True."
     )
     fetch("EMNIST, all six parts", URL, archive, TERMS, by_hand, SHA256, size=SIZE)
-    try:
-        folder = find_folder((zipfile.Path(archive) / "gzip", zipfile.Path(archive)), names)
-    except zipfile.BadZipFile as error:
-        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
+    inside = look_into(archive)
+    folder = find_folder((inside / "gzip", inside), names)
     if folder is None:
         raise ValueError(f"{archive} does not hold {names[0]}: it is not the one from {URL}")
     return folder

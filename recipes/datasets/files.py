@@ -33,13 +33,8 @@ import filelock
 ENVIRONMENT = "RECIPES_DATA_DIR"
 MAX_JSON = 200_000_000  # bytes; an index of a million photos has fewer
 
-# What gzip and zipfile raise when a file is not what it should be.
-DAMAGED = (
-    EOFError,
-    gzip.BadGzipFile,
-    zipfile.BadZipFile,
-    zlib.error,
-)
+# What gzip and zipfile raise when a file is not what it should be; the last, of a password.
+DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, RuntimeError)
 
 
 class MissingDataError(FileNotFoundError):
@@ -201,6 +196,18 @@ def save_json(path, value):
     """Write a JSON file, whole or not at all; raises as `whole_file` does."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value), encoding="utf-8")
+
+
+def look_into(archive):
+    """The content of a zip file, which is not unpacked, as a `zipfile.Path`.
+
+    Raises:
+        ValueError: it is damaged.
+    """
+    try:
+        return zipfile.Path(archive)
+    except Exception as error:  # zipfile raises almost anything
+        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
 
 
 def read_bytes(path, most):

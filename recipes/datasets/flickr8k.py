@@ -1,11 +1,10 @@
 """Flickr8k: 8,091 photos of everyday scenes, five captions each (Hodosh et al. 2013)."""
 
-import zipfile
 from pathlib import Path
 
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
 from recipes.datasets.download import fetch, unpack
-from recipes.datasets.files import DAMAGED, MissingDataError, check_choice, data_root, read_bytes
+from recipes.datasets.files import MissingDataError, check_choice, data_root, look_into, read_bytes
 from recipes.datasets.image_files import image_names, nfc
 
 SPLITS = ("train", "dev", "test", "all")
@@ -106,12 +105,7 @@ def _first_file(home, names):
     """The first of these files, in the folder or else in the publishers' archive of texts."""
     places, archive = [home], home / "Flickr8k_text.zip"
     if archive.is_file():
-        try:
-            places.append(zipfile.Path(archive))
-        except DAMAGED as error:
-            raise ValueError(
-                f"{archive} is damaged ({error}). Delete it and get it again."
-            ) from error
+        places.append(look_into(archive))
     return next(
         (place / name for name in names for place in places if (place / name).is_file()), None
     )

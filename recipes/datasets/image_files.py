@@ -1,10 +1,8 @@
 """Image files into arrays: whatever the kind of file, RGB in uint8, or an error that names it."""
 
-import contextlib
 import mmap
 import os
 import re
-import threading
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
@@ -25,15 +23,13 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
 MAX_BYTES = 8 * MAX_PIXELS  # 16 bits for each of red, green, blue and alpha
 SPARE_BYTES = 16  # some cameras leave so many before the mark of a JPEG's end
+# What Pillow has to say of oddities in a file helps nobody; an error is an error all the same.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+Turn = Image.Transpose
 TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}  # by the EXIF orientation
+    2: Turn.FLIP_LEFT_RIGHT, 3: Turn.ROTATE_180, 4: Turn.FLIP_TOP_BOTTOM, 5: Turn.TRANSPOSE,
+    6: Turn.ROTATE_270, 7: Turn.TRANSVERSE, 8: Turn.ROTATE_90,
+}  # fmt: skip  # by the EXIF orientation
 METHODS = ("photo", "labels")
 LISTED = 10  # so many names stand in a line of a message; of the others it gives the number
 NAMED = 100  # so many bad files are named, each in a line that says what is wrong with it
@@ -70,7 +66,7 @@ def read(path):
     """
     if Path(path).is_fifo():  # to open it would be to wait for ever
         raise ValueError(f"{path} is a pipe, not a file")
-    with open(path, "rb") as file, _quiet():
+    with open(path, "rb") as file:
         try:
             size = os.fstat(file.fileno()).st_size
             if not 0 < size <= MAX_BYTES:
@@ -313,31 +309,3 @@ def _to_8_bits(image):
         levels = 255 - levels
     levels[values == image.info.get("transparency")] = 255
     return Image.fromarray(levels.astype(np.uint8))
-
-
-_lock = threading.Lock()
-_readers = 0
-_silence = None
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Keep Pillow's warnings to ourselves.
-
-    Warning filters belong to the process, not to the thread: the first reader sets them, and the
-    last one puts them back.
-    """
-    global _readers, _silence
-    with _lock:
-        _readers += 1
-        if _readers == 1:
-            _silence = warnings.catch_warnings()
-            _silence.__enter__()
-            warnings.simplefilter("ignore")
-    try:
-        yield
-    finally:
-        with _lock:
-            _readers -= 1
-            if not _readers:
-                _silence.__exit__(None, None, None)

@@ -6,6 +6,7 @@ from recipes.datasets import image_files
 from recipes.datasets.files import MissingDataError, check_choice, data_root
 
 SPLITS = ("trainA", "trainB", "testA", "testB")
+TERMS = "none stated; photos of users of Flickr, collected by the authors of CycleGAN"
 PREPARED = "cycle_gan/summer2winter_yosemite"  # its name in TensorFlow Datasets
 
 
@@ -40,6 +41,11 @@ def load(split="trainA", folder=None, size=256, skip_bad=False):
 
 def _load_prepared(split, size, home):
     data_dir = home.with_name("tensorflow_datasets")
+    if not (data_dir / PREPARED).is_dir():
+        print(
+            f"Downloading photos of Yosemite (133 MB) by TensorFlow Datasets to {data_dir}. "
+            f"Terms: {TERMS}"
+        )
     try:
         import tensorflow_datasets as tfds
 
