@@ -12,7 +12,7 @@ help: ## this list
 	@echo
 	@echo "Settings, as in \`make run NB=01_dcgan RECIPES_MODE=smoke\`:"
 	@echo "  NB=01_dcgan            only that notebook (run, smoke, test-gpu, render)"
-	@echo "  RECIPES_MODE=full      the book's run on real data, or smoke (run, lab)"
+	@echo "  RECIPES_MODE=full      the book's run on real data; or short, smoke (run, lab)"
 	@echo "  RECIPES_DATA_DIR=DIR   where the real data lie, data/ if not given (run, test, lab)"
 	@echo "  FORCE=1                also where nothing has changed (test)"
 	@echo "  PYTHON=python3.12      another Python than python3 (setup)"

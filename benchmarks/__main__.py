@@ -15,7 +15,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from benchmarks import attention, captioning, cyclegan, dcgan, features, fgsm, pix2pix, ssgan
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 BENCHMARKS = {
     "dcgan": dcgan.ways,
@@ -42,7 +42,7 @@ def measure(ways, rounds):
 
 
 def main(names):
-    start(0)
+    setup("reduced", 0)
     unknown = set(names) - set(BENCHMARKS)
     if unknown:
         sys.exit(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(BENCHMARKS)}")

@@ -12,7 +12,7 @@ import argparse
 from recipes import backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 EPSILONS = [0.0, 0.005, 0.01, 0.1, 0.15, 0.2]
 
@@ -22,7 +22,7 @@ def main():
     parser.add_argument("--net", default="MobileNetV2")
     parser.add_argument("--weights", default=None, help="a weights file, or imagenet")
     arguments = parser.parse_args()
-    start(0)
+    setup("reduced", 0)
     weights = data_root() / "weights" / "mobilenet_v2_imagenet.weights.h5"
     weights = arguments.weights or weights
     model = backbones.load_classifier(arguments.net, weights)

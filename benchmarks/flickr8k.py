@@ -37,7 +37,7 @@ from recipes.captioning import (
 from recipes.datasets import flickr8k, image_files
 from recipes.datasets.files import data_root
 from recipes.training.callbacks import progress
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 ROOT = Path(__file__).parents[1]
 SETTINGS = {
@@ -53,7 +53,7 @@ SETTINGS = {
 
 
 def main(kind, seed, epochs):
-    start(seed)
+    setup("reduced", seed)
     settings, clock = SETTINGS[kind], Clock()
     epochs = epochs or settings["epochs"]
     train, dev = (flickr8k.load(split) for split in ("train", "dev"))

@@ -24,7 +24,7 @@ from recipes.datasets import scale
 from recipes.dcgan import DCGAN
 from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 from tools import common
 
 RESULTS = common.ROOT / "benchmarks" / "results" / "growth.json"
@@ -77,7 +77,7 @@ SWEEPS = {  # what is varied, its sizes, and what makes a model and its batches
 
 def point(name, size):
     """Prints what one size costs, as JSON; size 0 is the process alone."""
-    start(0)
+    setup("reduced", 0)
     found = {"size": size, "fit": np.inf, "pipeline": np.inf}
     with tempfile.TemporaryDirectory() as folder:
         if size:

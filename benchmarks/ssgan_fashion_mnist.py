@@ -19,17 +19,11 @@ from pathlib import Path
 import keras
 import matplotlib.pyplot as plt
 
-from recipes.datasets import (
-    Batches,
-    fashion_mnist,
-    few_labels,
-    random_shift,
-    scale,
-    semi_supervised,
-)
+from recipes.datasets import fashion_mnist, few_labels, scale
 from recipes.plotting import COLOURS, DASHES
 from recipes.ssgan import SSGAN
-from recipes.training.runtime import start
+from recipes.training.batches import Batches, random_shift, semi_supervised
+from recipes.training.runtime import setup
 
 RESULTS = Path(__file__).parent / "results" / "ssgan_fashion_mnist"
 PICTURE = Path(__file__).parents[1] / "docs" / "ssgan_fashion_mnist.png"
@@ -63,7 +57,7 @@ def run(method, steps, seed, validation):
     augment = settings.pop("augment", False)
     if settings.pop("decay", False):
         rate = keras.optimizers.schedules.CosineDecay(rate, steps)
-    start(seed)
+    setup("reduced", seed)
     images, labels = fashion_mnist.load("train")
     if validation:
         test_images, test_labels = images[55_000:], labels[55_000:]

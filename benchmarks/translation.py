@@ -23,7 +23,7 @@ from recipes.cyclegan import CycleGAN
 from recipes.datasets import cityscapes, scale, yosemite
 from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 ROOT = Path(__file__).parents[1]
 EVERY = 50  # steps from one look at the clock to the next
@@ -122,7 +122,7 @@ def main():
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
-    start(arguments.seed)
+    setup("reduced", arguments.seed)
     run = {"pix2pix": pix2pix, "cyclegan": cyclegan}[arguments.recipe]
     results, pictures = run(arguments.steps, arguments.seed)
     folder = ROOT / "benchmarks" / "results" / "translation"

@@ -11,10 +11,10 @@ import numpy as np
 from recipes.dcgan import DCGAN
 from recipes.training.batches import Batches
 from recipes.training.callbacks import PictureGrid, Resume
-from recipes.training.runtime import is_chief, output_dir, start, strategy
+from recipes.training.runtime import is_chief, output_dir, setup, strategy
 
 if __name__ == "__main__":
-    start(0)
+    setup("reduced", 0)
     pictures = np.random.default_rng(0).uniform(-1, 1, (12, 28, 28, 1)).astype("float32")
     batches = Batches(pictures, batch_size=4, seed=0)
     with strategy(4).scope():

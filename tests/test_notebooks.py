@@ -39,14 +39,14 @@ def test_it_has_the_parts_of_every_recipe(nb):
         "Exercises", "References",
     ):  # fmt: skip
         assert re.search(rf"^#+ .*{part}|^{part}", text, re.MULTILINE), part
-    assert 20 <= len(nb.cells) <= 35
+    assert 20 <= len(nb.cells) <= 36
     assert "(attachment:result.png)" in nb.cells[0].source
     assert "colab" in nb.cells[0].source
 
 
 def test_cells_can_be_read_without_scrolling(nb):
     for cell in code(nb):
-        assert cell.source.count("\n") < 25, cell.source
+        assert cell.source.count("\n") < (35 if cell.id == "parameters" else 25), cell.source
         assert "def " not in cell.source, "functions belong in the package"
 
 
@@ -70,11 +70,13 @@ def test_nothing_in_it_can_fail_unseen(nb):
 def test_seed_and_mode_stand_where_the_tools_look_for_them(nb):
     lines = "\n".join(cell.source for cell in code(nb)).splitlines()
     assert lines.count("SEED = 0") == 1
+    assert lines[0] == 'MODE = "reduced"  # @param ["reduced", "short", "full"]'
+    assert common.tagged(nb, "parameters").id == "parameters"
     imports = [
         line for line in lines if re.match(r"(from|import) (recipes|keras|tensorflow)", line)
     ]
     assert imports[0].startswith("from recipes"), "recipes sets how TensorFlow starts"
-    assert code(nb)[0].id == "setup", "the one that acts in Colab only"
+    assert code(nb)[1].id == "setup", "the one that acts in Colab only"
 
 
 def test_the_committed_outputs_are_those_of_one_whole_run(nb):

@@ -10,6 +10,7 @@ from recipes.training import runtime as mode
 
 @pytest.fixture(autouse=True)
 def _clean(monkeypatch):
+    monkeypatch.setattr(mode, "_mode", "reduced")
     for name in ("RECIPES_MODE", "RECIPES_PRECISION", "RECIPES_OUTPUT_DIR"):
         monkeypatch.delenv(name, raising=False)
     yield
@@ -17,18 +18,35 @@ def _clean(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("value", "expected"), [("", 8), ("reduced", 8), ("smoke", 1), ("full", 200)]
+    ("form", "variable", "expected"),
+    [
+        ("reduced", "", 8),
+        ("short", "", 20),
+        ("full", "", 200),
+        ("full", "reduced", 8),
+        ("reduced", "full", 200),
+        ("short", "smoke", 1),
+    ],
 )
-def test_choose_follows_the_environment(monkeypatch, value, expected):
-    monkeypatch.setenv("RECIPES_MODE", value)
-    assert mode.choose(reduced=8, smoke=1, full=200) == expected
+def test_the_environment_wins_over_the_form(monkeypatch, capsys, form, variable, expected):
+    monkeypatch.setenv("RECIPES_MODE", variable)
+    mode.setup(form, 0)
+    assert mode.choose(reduced=8, short=20, full=200, smoke=1) == expected
+    assert f"mode {variable or form} |" in capsys.readouterr().out
+
+
+def test_a_form_has_three_modes():
+    with pytest.raises(
+        ValueError, match="mode 'smoke' is unknown; known are: reduced, short, full"
+    ):
+        mode.setup("smoke", 0)
 
 
 @pytest.mark.parametrize(
     ("variable", "act", "known"),
     [
-        ("RECIPES_MODE", mode.current, "reduced, smoke, full"),
-        ("RECIPES_PRECISION", lambda: mode.start(0), "float32, bfloat16"),
+        ("RECIPES_MODE", mode.current, "reduced, short, full, smoke"),
+        ("RECIPES_PRECISION", lambda: mode.setup("reduced", 0), "float32, bfloat16"),
     ],
 )
 def test_an_unknown_value_lists_the_known_ones(monkeypatch, variable, act, known):
@@ -37,9 +55,9 @@ def test_an_unknown_value_lists_the_known_ones(monkeypatch, variable, act, known
         act()
 
 
-def test_start_sets_precision_and_seed_and_says_so(monkeypatch, capsys):
+def test_setup_sets_precision_and_seed_and_says_so(monkeypatch, capsys):
     monkeypatch.setenv("RECIPES_PRECISION", "bfloat16")
-    mode.start(7)
+    mode.setup("reduced", 7)
     first = keras.random.uniform(()), random.random()
     assert keras.config.dtype_policy().compute_dtype == "bfloat16"
     line = capsys.readouterr().out

@@ -2,7 +2,7 @@
 
 | variable | values | default |
 | --- | --- | --- |
-| `RECIPES_MODE` | `reduced`, `smoke`, `full` | `reduced` |
+| `RECIPES_MODE` | `reduced`, `short`, `full`, `smoke` | what `setup` is given |
 | `RECIPES_OUTPUT_DIR` | folder for what a notebook writes | `outputs` |
 | `RECIPES_PRECISION` | `float32`, `bfloat16` | `float32` |
 | `TF_CONFIG` | TensorFlow's list of the machines that train together | none |
@@ -21,23 +21,61 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-MODES = ("reduced", "smoke", "full")
+MODES = ("reduced", "short", "full")  # those of a notebook's form
 DRIVE = Path("/content/drive")  # where Colab puts it
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
 
-def current():
-    """The mode, one of `MODES`.
+_mode = "reduced"  # what `setup` was given
+
+
+def setup(mode, seed, deterministic=False):
+    """First line of every recipe: sets mode, precision and seed, prints what it runs on.
+
+    Args:
+        mode: one of `MODES`, the value of the notebook's form. `RECIPES_MODE` wins over it, and
+            may be `smoke` as well, which is for tests.
+        seed: int.
+        deterministic: as `set_seed` takes it.
 
     Raises:
-        ValueError: `RECIPES_MODE` is none of them.
+        ValueError: mode or an environment variable is unknown.
     """
-    return _read("RECIPES_MODE", MODES)
+    global _mode
+    if mode not in MODES:
+        raise ValueError(f"setup: mode {mode!r} is unknown; known are: {', '.join(MODES)}")
+    _mode = mode
+    precision = _read("RECIPES_PRECISION", tuple(POLICIES), "float32")
+    mode = current()
+    if machines() > 1:
+        _multi_worker()  # which has to come before TensorFlow's first operation
+    keras.config.set_dtype_policy(POLICIES[precision])
+    set_seed(seed, deterministic)
+    devices = tf.config.list_physical_devices("GPU")
+    names = [
+        tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
+    ]
+    print(
+        f"mode {mode} | {', '.join(names) or 'CPU'}"
+        f"{f' on each of {machines()} machines' if machines() > 1 else ''} | "
+        f"{precision} | seed {seed} | "
+        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
+        f"Python {platform.python_version()}"
+    )
 
 
-def choose(*, reduced, smoke, full):
-    """The argument that is named as the mode: `EPOCHS = choose(reduced=8, smoke=1, full=200)`."""
-    return {"reduced": reduced, "smoke": smoke, "full": full}[current()]
+def current():
+    """The mode in force: that of `RECIPES_MODE`, else the one that `setup` was given.
+
+    Raises:
+        ValueError: `RECIPES_MODE` is unknown.
+    """
+    return _read("RECIPES_MODE", (*MODES, "smoke"), _mode)
+
+
+def choose(*, reduced, short, full, smoke):
+    """The argument named as the mode: `EPOCHS = choose(reduced=8, short=20, full=200, smoke=1)`."""
+    return {"reduced": reduced, "short": short, "full": full, "smoke": smoke}[current()]
 
 
 def output_dir(name, drive=False):
@@ -98,31 +136,11 @@ def set_seed(seed, deterministic=False):
         tf.config.experimental.enable_op_determinism()
 
 
-def start(seed, deterministic=False):
-    """First line of every recipe: sets precision and seed, prints what the notebook runs on."""
-    precision = _read("RECIPES_PRECISION", tuple(POLICIES))
-    if machines() > 1:
-        _multi_worker()  # which has to come before TensorFlow's first operation
-    keras.config.set_dtype_policy(POLICIES[precision])
-    set_seed(seed, deterministic)
-    devices = tf.config.list_physical_devices("GPU")
-    names = [
-        tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
-    ]
-    print(
-        f"mode {current()} | {', '.join(names) or 'CPU'}"
-        f"{f' on each of {machines()} machines' if machines() > 1 else ''} | "
-        f"{precision} | seed {seed} | "
-        f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
-        f"Python {platform.python_version()}"
-    )
-
-
 def strategy(batch_size=None):
     """How to train on the devices at hand: `with strategy(BATCH_SIZE).scope():` make the model.
 
     Several GPUs share out each batch of the data set (`MirroredStrategy`), and so do the machines
-    that `TF_CONFIG` names (`MultiWorkerMirroredStrategy`; `start` has to come first). Where there
+    that `TF_CONFIG` names (`MultiWorkerMirroredStrategy`; `setup` has to come first). Where there
     is no GPU, a CPU that TensorFlow was told to divide counts as several, for tests. Otherwise it
     is TensorFlow's default strategy, which changes nothing.
 
@@ -183,8 +201,8 @@ def _tf_config():
         raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary: {error}") from None
 
 
-def _read(variable, known):
-    value = os.environ.get(variable) or known[0]
+def _read(variable, known, default):
+    value = os.environ.get(variable) or default
     if value not in known:
         raise ValueError(f"{variable}={value!r} is unknown; known are: {', '.join(known)}")
     return value
