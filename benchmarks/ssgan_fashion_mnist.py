@@ -27,7 +27,7 @@ from recipes.datasets import (
     scale,
     semi_supervised,
 )
-from recipes.plotting import COLOURS, DASHES
+from recipes.plotting.figures import COLOURS, DASHES
 from recipes.ssgan import SSGAN
 from recipes.training.runtime import start
 
