@@ -150,7 +150,7 @@ def ssgan(classifier):
     arrow(axis, box(axis, 0.7, 3.2, "labelled\nimages"), fronts[0])
     arrow(axis, box(axis, 0.7, 2.4, "unlabelled\nimages"), fronts[0])
     arrow(axis, box(axis, 0.7, 1.6, "generated\nG(z)", GENERATOR), fronts[0])
-    classes = classifier.output["logits"].shape[-1]
+    classes = classifier.output_shape[-1]
     logits = f"{classes} logits\n$l_1 … l_{{{classes}}}$"
     logits = box(axis, 5.2, 2.4, logits, DISCRIMINATOR, 1.2)
     softmax = box(axis, 5.2, 3.4, "softmax:\nwhich class?", LOSS)
