@@ -13,12 +13,9 @@ import argparse
 import json
 import resource
 import time
-from functools import partial
 from pathlib import Path
-from unittest import mock
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 
 from recipes import plotting
@@ -118,9 +115,11 @@ def main(kind, seed, epochs):
     for name, values in scores.items():
         print(f"{name:<26}", *(f"{value:6.3f}" for value in values.values()))
     chosen = np.sort(np.random.default_rng(seed).choice(len(dev), 20, replace=False))
-    with shown_in(f"flickr8k_{kind}_captions.png"):
-        photos = image_files.load([dev.paths[i] for i in chosen], 224)
-        plotting.show_captions(photos, [captions["3 beams"][i] for i in chosen], 5)
+    photos = image_files.load([dev.paths[i] for i in chosen], 224)
+    figure = plotting.show_captions(photos, [captions["3 beams"][i] for i in chosen], 5)
+    figures = ROOT / "build" / "figures"
+    figures.mkdir(parents=True, exist_ok=True)
+    figure.savefig(figures / f"flickr8k_{kind}_captions.png", facecolor="white")
     results = {
         "settings": settings | {"epochs": epochs, "seed": seed, "words": len(vocabulary)},
         "minutes": clock.minutes,
@@ -137,17 +136,9 @@ def main(kind, seed, epochs):
         for i in np.random.default_rng(seed).choice(len(dev), 10, replace=False):
             words = vocabulary.tokens(made["3 beams"].words[i])
             image = image_files.load([dev.paths[i]], 224)[0]
-            with shown_in(f"attention_{dev.paths[i].stem}.png"):
-                plotting.show_attention(
-                    image, words, made["3 beams"].attention[i], extractor.shape[:2], columns=6
-                )
-
-
-def shown_in(name):
-    """In this block, a figure goes to a file rather than to the screen."""
-    path = ROOT / "build" / "pictures" / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return mock.patch.object(plt, "show", partial(plt.savefig, path, dpi=100))
+            attention = made["3 beams"].attention[i]
+            figure = plotting.show_attention(image, words, attention, extractor.shape[:2])
+            figure.savefig(figures / f"attention_{dev.paths[i].stem}.png", facecolor="white")
 
 
 class Clock:

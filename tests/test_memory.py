@@ -4,13 +4,11 @@ import gc
 import tracemalloc
 
 import keras
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
 
-from recipes import plotting
 from recipes.captioning import (
     CaptionBatches,
     ImageCaptioner,
@@ -134,7 +132,6 @@ def test_nothing_grows_with_the_epochs(tmp_path, name):
     assert len(traces) == 1
     assert watch.objects[2] - watch.objects[1] < 20
     assert watch.bytes[2] - watch.bytes[1] < 80_000  # the history's floats, file names
-    assert plt.get_fignums() == []
     model.fit(dataset, epochs=2, verbose=0)
     assert len(traces) == 1
 
@@ -184,34 +181,3 @@ def test_features_are_made_by_one_graph():
     for count in (4, 1, 7, 3):
         extractor(np.zeros((count, 9, 9, 3), np.uint8))
     assert extractor._net.experimental_get_tracing_count() == 1
-
-
-# Figures
-
-
-@pytest.mark.parametrize(
-    "show",
-    [
-        lambda x: plotting.show_pictures(x, titles=["a", "b"]),
-        lambda x: plotting.show_rows({"a": x, "b": x}),
-        lambda x: plotting.show_captions(plotting.to_uint8(x), ["a", "b"]),
-        lambda x: plotting.show_attention(
-            plotting.to_uint8(x[0]), ["a", "b"], np.full((2, 4), 0.25), (2, 2)
-        ),
-        lambda x: plotting.show_attack(x, -x, ["a", "b"], ["c", "d"]),
-        lambda x: plotting.show_curves({"a": ("b", {"c": [1, 2]})}),
-        lambda x: plotting.show_counts([1, 2], ["a", "b"], "c"),
-    ],
-)
-def test_figures_are_closed(show, monkeypatch):
-    monkeypatch.setattr(plt, "show", lambda: None)
-    show(COLOURED[0])
-    assert plt.get_fignums() == []
-
-
-def test_the_figure_of_a_training_is_closed(tmp_path, monkeypatch):
-    monkeypatch.setattr(plt, "show", lambda: None)
-    for i in range(3):
-        plotting.save_png(plotting.mosaic(COLOURED[0]), tmp_path / f"epoch-{i:04}.png")
-    plotting.show_training(sorted(tmp_path.iterdir()))
-    assert plt.get_fignums() == []

@@ -16,6 +16,7 @@ import tensorflow as tf
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
+from recipes.datasets.image_files import read
 from recipes.training.checks import check_images
 from recipes.training.distribution import from_first
 
@@ -67,7 +68,7 @@ class PictureGrid(keras.callbacks.Callback):
         pictures = self.draw(self.model)
         picture = plotting.mosaic(pictures, self.columns)
         plotting.save_png(picture, self.folder / f"epoch-{epoch + 1:04d}.png")
-        self.handle = plotting.display_picture(picture, self.handle)
+        self.handle = plotting.display_image(picture, self.handle)
         if self.real_spread:
             self.tell_collapse(epoch + 1, spread(pictures))
 
@@ -88,7 +89,7 @@ class PictureGrid(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.paths():
-            plotting.save_gif(self.paths(), self.folder / "training.gif")
+            plotting.save_gif([read(path) for path in self.paths()], self.folder / "training.gif")
 
     def paths(self):
         """The grids so far, oldest first."""

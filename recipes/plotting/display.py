@@ -1,0 +1,139 @@
+"""Images as arrays, files and animations, and how a notebook shows them."""
+
+import base64
+import contextlib
+import html
+import importlib.util
+import io
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+
+def to_uint8(images):
+    """Images in [-1, 1] -> uint8, 0 to 255; values outside are clipped."""
+    return np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8)
+
+
+def mosaic(images, columns=8, gap=2, zoom=None):
+    """One image that has all of them side by side.
+
+    Args:
+        images: float array in [-1, 1], `(count, height, width, channels)`; 1 or 3 channels.
+        columns: images in a row.
+        gap: white pixels between two of them.
+        zoom: every pixel becomes zoom x zoom; by default 2 for images under 128 pixels, else 1.
+
+    Returns:
+        uint8 array, `(height, width, 3)`.
+    """
+    images = to_uint8(images)
+    count, height, width, _ = images.shape
+    zoom = zoom or (2 if width < 128 else 1)
+    rows = -(-count // columns)
+    sheet = np.full((rows * (height + gap) - gap, columns * (width + gap) - gap, 3), 255, np.uint8)
+    for i, image in enumerate(images):
+        top, left = i // columns * (height + gap), i % columns * (width + gap)
+        sheet[top : top + height, left : left + width] = image
+    return sheet.repeat(zoom, 0).repeat(zoom, 1)
+
+
+def save_png(image, path):
+    """Writes a uint8 image, `(height, width, 3)`, whole or not at all."""
+    with _whole(path) as part:
+        Image.fromarray(image).save(part, "PNG", optimize=True)
+
+
+def save_gif(frames, path, seconds=0.4):
+    """Writes an animated GIF whose last frame stays for 2 s, whole or not at all.
+
+    Args:
+        frames: list of uint8 `(height, width, 3)`, of one size.
+        path: the file.
+        seconds: how long each frame stays.
+    """
+    frames = [Image.fromarray(frame) for frame in frames]
+    times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
+    with _whole(path) as part:
+        frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+
+
+def show_gif(path, alt):
+    """Shows an animated GIF in a notebook; `alt` is the text for those who do not see it."""
+    if in_notebook():
+        from IPython.display import HTML, display
+
+        data = base64.b64encode(Path(path).read_bytes()).decode()
+        display(HTML(f'<img src="data:image/gif;base64,{data}" alt="{html.escape(alt)}">'))
+
+
+@contextlib.contextmanager
+def _whole(path):
+    """Yields a temporary name; what is written there gets its own name when it is whole."""
+    path = Path(path)
+    part = path.with_name(path.name + ".part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield part
+        os.replace(part, path)
+    except OSError as error:  # Pillow has removed the part
+        raise OSError(
+            error.errno,
+            f"cannot write {path}: {error.strerror or error}. Make room there, or get the "
+            "permission, and run again",
+        ) from error
+
+
+def display_image(image, handle=None):
+    """Shows a uint8 image in a notebook, or replaces the one of `handle`; returns the handle."""
+    return display_png(_png(image), handle) if in_notebook() else None
+
+
+def display_png(png, handle=None):
+    """As `display_image`, for the bytes of a PNG file; in a notebook only."""
+    from IPython.display import Image as Shown
+    from IPython.display import display
+
+    if handle is None:
+        return display(Shown(png), display_id=True)
+    handle.update(Shown(png))
+    return handle
+
+
+def show_slider(images, labels, name):
+    """A slider to look through images, in a notebook that is open and has ipywidgets.
+
+    It comes beside a figure that shows the same at rest: elsewhere, on pages and in tests, there is
+    no slider.
+
+    Args:
+        images: list of uint8 `(height, width, 3)`; those beyond the labels are left out.
+        labels: what the slider stands at, one string an image.
+        name: what it changes.
+    """
+    if not in_notebook() or importlib.util.find_spec("ipywidgets") is None:
+        return
+    import ipywidgets
+    from IPython.display import display
+
+    files = [_png(image) for image, _ in zip(images, labels, strict=False)]
+    shown = ipywidgets.Image(value=files[0], format="png")
+    stops = [(label, i) for i, label in enumerate(labels)]
+    slider = ipywidgets.SelectionSlider(options=stops, description=name)
+    slider.observe(lambda change: setattr(shown, "value", files[change["new"]]), "value")
+    display(ipywidgets.VBox([slider, shown]))
+
+
+def _png(image):
+    buffer = io.BytesIO()
+    Image.fromarray(image).save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def in_notebook():
+    """Whether IPython runs this. Outside of it, all that shows something does nothing."""
+    # Whoever runs one has imported IPython; asked otherwise, it would be imported for nothing.
+    return "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None

@@ -1,0 +1,215 @@
+"""Figures of images: in grids, with captions, under attention, attacked."""
+
+import textwrap
+
+import matplotlib
+import numpy as np
+from matplotlib import cm, colors, font_manager, patches
+from PIL import Image, ImageDraw, ImageFont
+
+from recipes.plotting.display import save_gif
+from recipes.plotting.figures import WIDTH, draw, finish, image_axes, styled
+
+
+@styled
+def show_images(images, titles=None, columns=8, title=None):
+    """Images in a grid, each under its title.
+
+    Args:
+        images: float in [-1, 1], or uint8, `(count, height, width, channels)`; 1 or 3 channels.
+        titles: one string an image; None for none.
+        columns: images in a row; with fewer, each is larger.
+        title: of the whole figure.
+    """
+    ratio = images[0].shape[0] / images[0].shape[1]
+    extra = 0.0 if titles is None else 0.17 * (1 + max(str(text).count("\n") for text in titles))
+    figure, axes = image_axes(len(images), columns, ratio, extra)
+    for i, (axis, image) in enumerate(zip(axes, images, strict=True)):
+        draw(axis, image)
+        if titles is not None:
+            axis.set_title(titles[i], fontsize=9, pad=2)
+    return finish(figure, title)
+
+
+@styled
+def show_rows(rows, title=None):
+    """Rows of images that belong together, column by column, each row with its name.
+
+    Args:
+        rows: dict, name -> images as for `show_images`; the counts agree.
+        title: of the whole figure.
+    """
+    images = [image for row in rows.values() for image in row]
+    columns = len(images) // len(rows)
+    figure, axes = image_axes(len(images), columns, images[0].shape[0] / images[0].shape[1])
+    for axis, image in zip(axes, images, strict=True):
+        draw(axis, image)
+    for axis, name in zip(axes[::columns], rows, strict=True):
+        axis.set_ylabel(name, fontsize=9)
+    return finish(figure, title)
+
+
+@styled
+def show_neighbours(images, neighbours):
+    """Generated images, each beside the training images that are nearest to it.
+
+    Args:
+        images: as for `show_images`, `(count, height, width, channels)`.
+        neighbours: `(count, k, height, width, channels)`, nearest first.
+    """
+    count, k = neighbours.shape[:2]
+    figure, axes = image_axes(
+        count * (k + 1), k + 1, images.shape[1] / images.shape[2], largest=1.1
+    )
+    axes = axes.reshape(count, k + 1)
+    for line, image, row in zip(axes, images, neighbours, strict=True):
+        for axis, shown in zip(line, (image, *row), strict=True):
+            draw(axis, shown)
+    axes[0, 0].set_title("generated", fontsize=9)
+    axes[0, 1].set_title("nearest in the training set →", fontsize=9, loc="left")
+    return finish(figure)
+
+
+@styled
+def show_captions(images, captions, columns=3):
+    """Images in a grid, each above its caption.
+
+    Args:
+        images: uint8 `(height, width, 3)`, of any sizes.
+        captions: one string an image; each of its lines is broken where it gets too long.
+        columns: images in a row.
+    """
+    width = int(14 * min(WIDTH / min(columns, len(images)), 2.2))  # letters to a line
+    texts = [
+        "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
+        for text in captions
+    ]
+    ratio = max(image.shape[0] / image.shape[1] for image in images)
+    lines = max(text.count("\n") + 1 for text in texts)
+    figure, axes = image_axes(len(images), columns, ratio, 0.16 * lines + 0.1)
+    for axis, image, text in zip(axes, images, texts, strict=True):
+        draw(axis, image)
+        axis.set_xlabel(text, fontsize=9, loc="left", linespacing=1.2)
+    return finish(figure)
+
+
+@styled
+def show_attention(image, words, attention, grid, boxes=None, columns=4):
+    """The image for each word of its caption, under a heat map of where the model looked.
+
+    Args:
+        image: uint8 `(height, width, 3)`.
+        words: list of str.
+        attention: float `(words or more, places)`, each row sums to 1.
+        grid: `(rows, columns)` of the places.
+        boxes: where the named objects are: one `(left, top, width, height)` in pixels, or None, a
+            word; None for no boxes.
+        columns: panels in a row.
+    """
+    height, width = image.shape[:2]
+    attention = np.asarray(attention)[: len(words)]
+    panels = attention_panels(image, attention, grid)
+    figure, axes = image_axes(len(words) + 1, columns, height / width, 0.2)
+    figure.set_figheight(figure.get_figheight() + 0.6)  # for the scale
+    for axis, panel, word in zip(axes, [image, *panels], ["", *words], strict=True):
+        draw(axis, panel)
+        axis.set_title(word, fontsize=10, pad=2)
+    for axis, place in zip(axes[1:], boxes or (), strict=False):
+        if place is not None:
+            left, top, wide, high = place
+            axis.add_patch(patches.Rectangle((left, top), wide, high, fill=False, ec="w", lw=1.5))
+    scale = cm.ScalarMappable(colors.Normalize(0, 100 * attention.max()), "viridis")
+    bar = figure.colorbar(scale, ax=axes, location="bottom", aspect=40, shrink=0.8)
+    bar.set_label(f"share of the attention in each of {grid[0]}x{grid[1]} places, %", fontsize=9)
+    return finish(figure)
+
+
+def attention_panels(image, attention, grid):
+    """The image once for each row of attention, under a heat map of it.
+
+    One scale holds for all rows, from 0 to the largest weight. The less attention a place gets,
+    the more the image shows through.
+
+    Args:
+        image, attention, grid: as for `show_attention`.
+
+    Returns:
+        A list of uint8 `(height, width, 3)`.
+    """
+    height, width = image.shape[:2]
+    attention = np.asarray(attention, np.float32)
+    panels = []
+    for row in attention / max(attention.max(), 1e-9):
+        heat = Image.fromarray(row.reshape(grid)).resize((width, height), Image.Resampling.BICUBIC)
+        heat = np.clip(np.asarray(heat), 0, 1)
+        alpha = 0.1 + 0.6 * heat[..., None]
+        colour = 255 * matplotlib.colormaps["viridis"](heat)[..., :3]
+        panels.append(np.rint((1 - alpha) * image + alpha * colour).astype(np.uint8))
+    return panels
+
+
+def save_attention_gif(path, image, words, attention, grid, seconds=0.7):
+    """The panels of `show_attention` as an animated GIF, each above its word.
+
+    Args:
+        path: the file.
+        image, words, attention, grid: as for `show_attention`.
+        seconds: how long each word stays.
+    """
+    font = ImageFont.truetype(font_manager.findfont("DejaVu Sans"), 16)
+    frames = []
+    for panel, word in zip(attention_panels(image, attention, grid), words, strict=False):
+        frame = Image.new("RGB", (image.shape[1], image.shape[0] + 26), "white")
+        frame.paste(Image.fromarray(panel))
+        pen = ImageDraw.Draw(frame)
+        pen.text((image.shape[1] / 2, image.shape[0] + 4), word, "black", font, anchor="ma")
+        frames.append(np.asarray(frame))
+    save_gif(frames, path, seconds)
+
+
+@styled
+def show_attack(images, attacked, titles, attacked_titles, title=None):
+    """A row for each attacked image: the original, the perturbation, and their sum.
+
+    The perturbation is magnified to fill the scale from black to white, grey is none; the factor
+    stands above it.
+
+    Args:
+        images, attacked: float arrays in [-1, 1], `(count, height, width, channels)`; 1 or 3
+            channels.
+        titles, attacked_titles: one string an image: label and confidence.
+        title: of the whole figure.
+    """
+    ratio = images.shape[1] / images.shape[2]
+    figure, axes = image_axes(3 * len(images), 3, ratio, 0.2, largest=2.0)
+    rows = zip(axes.reshape(-1, 3), images, attacked, titles, attacked_titles, strict=True)
+    for line, image, sum_, before, after in rows:
+        added = np.asarray(sum_, np.float32) - image
+        factor = 1 / max(np.abs(added).max(), 1e-6)
+        middle = f"+ perturbation (× {factor:.3g})" if added.any() else "+ no perturbation"
+        for axis, shown in zip(line, (image, added * factor, sum_), strict=True):
+            draw(axis, shown)
+        for axis, text in zip(line, (before, middle, f"= {after}"), strict=True):
+            axis.set_title(text, fontsize=9, pad=2)
+    return finish(figure, title)
+
+
+@styled
+def show_training(paths, count=4):
+    """Some of the image grids that were kept during training, from the first to the last.
+
+    Args:
+        paths: image files whose names end in their epoch: `epoch-0001.png`.
+        count: how many of them, at most.
+    """
+    paths = list(paths)
+    chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
+    images = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in chosen]
+    titles = [f"epoch {int(paths[i].stem.split('-')[1])}" for i in chosen]
+    figure, axes = image_axes(
+        len(images), 2, images[0].shape[0] / images[0].shape[1], 0.2, WIDTH / 2
+    )
+    for axis, image, text in zip(axes, images, titles, strict=True):
+        draw(axis, image)
+        axis.set_title(text, fontsize=10, pad=2)
+    return finish(figure)
