@@ -26,6 +26,9 @@ BADGE = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.examp
 SHOW = f"import base64\nfrom IPython.display import Image\nImage(base64.b64decode('{DOT}'))"
 
 
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
+
+
 @pytest.fixture(autouse=True)
 def _plain_environment(monkeypatch):
     for name in [name for name in os.environ if name.startswith("RECIPES_")]:
@@ -357,10 +360,43 @@ def test_a_run_without_a_report_counts_as_failed(tmp_path):
     assert driver.counted(tmp_path / "none.xml", failed=True) == (0, 1, 0)
 
 
+# Answers as Python does, as far as the Makefile asks, and does nothing.
+FAKE = """#!/bin/sh
+case "$*" in
+  *print*) echo "3 {minor}";;
+  "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python;;
+esac
+"""
+
+
+@needs_make
+def test_setup_remakes_the_environment_for_another_python(tmp_path):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(common.ROOT / name, tmp_path)
+    for minor in (11, 12):
+        (tmp_path / f"python3.{minor}").write_text(FAKE.format(minor=minor))
+        (tmp_path / f"python3.{minor}").chmod(0o755)
+    mark = tmp_path / ".venv/mark"
+
+    def is_kept(*arguments):
+        done = subprocess.run(["make", "setup", *arguments], cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        kept = mark.exists()
+        mark.touch()
+        return kept
+
+    assert not is_kept("PYTHON=./python3.11")
+    assert is_kept("PYTHON=./python3.11")
+    assert is_kept()
+    assert not is_kept("PYTHON=./python3.12")
+    assert is_kept("PYTHON=./python3.12")
+    (tmp_path / "requirements.txt").touch()
+    assert is_kept(), "updated, not remade"
+
+
+@needs_make
 def test_help_lists_every_target():
-    if not shutil.which("make"):
-        pytest.skip("make is not installed")
-    targets = re.findall(r"^([a-z-]+):", (common.ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.* ## ", (common.ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(["make"], cwd=common.ROOT, capture_output=True, text=True).stdout
     assert len(targets) > 8
     assert [target for target in targets if f"\n  {target} " not in f"\n{shown}"] == []

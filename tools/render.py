@@ -16,7 +16,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from tools import common, pages
+from tools import colab, common, pages
 
 # " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
 KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
@@ -43,7 +43,7 @@ def complaints(nb, stderr, root):
 def normalise(nb):
     """Leaves no trace of when and with which minor version the notebook was run."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nb.metadata.update(kernelspec=kernel, language_info={"name": "python"})
+    nb.metadata.update(kernelspec=kernel, language_info={"name": "python"}, **colab.GPU)
     nb.metadata["rendered_code"] = common.code_digest(nb)
     for cell in nb.cells:
         for key in ("execution", "ExecuteTime"):
