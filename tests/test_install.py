@@ -21,7 +21,7 @@ NOTEBOOKS = common.find_notebooks(ROOT)
 
 def setup_cell(path):
     cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    return next("".join(cell["source"]) for cell in cells if cell["cell_type"] == "code")
+    return next("".join(cell["source"]) for cell in cells if cell["id"] == "setup")
 
 
 def run(code, **environment):
@@ -83,7 +83,7 @@ def test_the_version_is_the_same_everywhere():
     assert "Apache License" in (ROOT / "LICENSE").read_text(encoding="utf-8")
 
 
-def test_all_notebooks_begin_with_the_same_short_setup_cell():
+def test_all_notebooks_have_the_same_short_setup_cell():
     cells = {setup_cell(path) for path in NOTEBOOKS}
     assert len(cells) == 1, cells
     assert len(cells.pop().splitlines()) <= 7
