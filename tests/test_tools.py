@@ -64,7 +64,7 @@ def executed(monkeypatch):
     """Replaces the kernel by a stand-in; the list of the notebooks that were executed."""
     names = []
 
-    def fake(nb, folder, env, timeout=None):
+    def fake(nb, folder, env):
         names.append(re.search(r"\*(\w+)\*", nb.cells[0].source)[1])
         for cell in nb.cells:
             if "thumbnail" in cell.metadata.get("tags", []):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget"
 FIGURES = ("image/png", "image/jpeg")
 
-# Seconds that a notebook may take in each mode; None: as long as it needs.
+# Seconds that a cell of a notebook may take in each mode; None: as long as it needs.
 TIMEOUTS = {"reduced": 1800, "short": 2 * 3600, "full": None, "smoke": 1800}
 
 
@@ -156,8 +156,14 @@ def set_result(nb, image):
         first.source = re.sub(r"!\[[^]]*\]\(attachment:result\.png\)", "", first.source)
 
 
-def execute(nb, folder, env, timeout=TIMEOUTS["reduced"]):
-    """Runs the cells in a fresh kernel of this very Python; the reason why it failed, or ''."""
+def execute(nb, folder, env):
+    """Runs the cells in a fresh kernel of this very Python; the reason why it failed, or ''.
+
+    Args:
+        nb: the notebook; its outputs are replaced.
+        folder: the kernel's working directory.
+        env: from `environment`; a cell may take as long as its mode allows a notebook.
+    """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -168,6 +174,7 @@ def execute(nb, folder, env, timeout=TIMEOUTS["reduced"]):
         # Whatever other kernel the user has registered under the name python3.
         kernel_spec = KernelSpec(**get_kernel_dict())
 
+    timeout = TIMEOUTS[env["RECIPES_MODE"]]
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None

@@ -84,7 +84,7 @@ def render(path, root):
     shutil.rmtree(outputs, ignore_errors=True)
     outputs.mkdir(parents=True)
     env = common.environment(outputs, RECIPES_MODE="reduced")
-    error = common.execute(nb, path.parent, env, common.TIMEOUTS["reduced"])
+    error = common.execute(nb, path.parent, env)
     if error:
         return error
     stderr = common.tidy(nb)

@@ -85,7 +85,7 @@ def run_one(path, build, env):
         nb = common.read_notebook(path)
         for tag in ("thumbnail", "headline"):  # before the minute that it takes, not after
             common.tagged(nb, tag)
-        error = common.execute(nb, path.parent, env, common.TIMEOUTS[env["RECIPES_MODE"]])
+        error = common.execute(nb, path.parent, env)
         if not error:
             return publish(nb, path.stem, build, time.monotonic() - start)
     except ValueError as problem:
