@@ -12,8 +12,6 @@ import sys
 import tempfile
 import time
 
-import nbformat
-
 from tools import common
 
 
@@ -25,7 +23,7 @@ def main():
     [path] = common.find_notebooks(common.ROOT, [arguments.notebook])
     failed = 0
     for seed in range(arguments.seeds):
-        notebook = nbformat.read(path, as_version=4)
+        notebook = common.read_notebook(path)
         lines = 0
         for cell in notebook.cells:
             if cell.cell_type == "code":

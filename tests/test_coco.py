@@ -1,12 +1,8 @@
 """COCO: captions, boxes, and downloads from a server on this machine."""
 
 import hashlib
-import http.server
 import json
-import re
-import threading
 import zipfile
-from collections import Counter
 
 import pytest
 
@@ -383,29 +379,8 @@ def test_boxes_that_are_not_cocos(root, change, message):
 # Downloads
 
 
-class Handler(http.server.BaseHTTPRequestHandler):
-    """Serves `server.files`; `server.faults` says how often a path fails first."""
-
-    def do_GET(self):
-        server, path = self.server, self.path
-        server.asked[path] += 1
-        if server.asked[path] <= server.faults.get(path, 0):
-            self.send_error(503)
-        elif path not in server.files:
-            self.send_error(404)
-        else:
-            body = server.files[path]
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body[: server.breaks_after])
-
-    def log_message(self, *args):
-        pass
-
-
 @pytest.fixture
-def server(tmp_path, monkeypatch):
+def server(tmp_path, monkeypatch, http_server):
     """A store with 20 photos of `train` 2017 and the archive of annotations."""
     archive = tmp_path / "archive.zip"
     with zipfile.ZipFile(archive, "w") as file:
@@ -413,16 +388,12 @@ def server(tmp_path, monkeypatch):
             value = json.dumps(content(kind, 20))
             file.writestr(f"annotations/{kind}_train2017.json", value)
     data = archive.read_bytes()
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.files = {f"/train2017/{name(i)}": f"photo {i}".encode() * 50 for i in range(20)}
-        server.files["/annotations/annotations_trainval2017.zip"] = data
-        server.asked, server.faults, server.breaks_after = Counter(), {}, None
-        monkeypatch.setattr(coco, "URL", f"http://127.0.0.1:{server.server_port}")
-        known = {**coco.ARCHIVES, "2017": (len(data), hashlib.sha256(data).hexdigest())}
-        monkeypatch.setattr(coco, "ARCHIVES", known)
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+    http_server.files = {f"/train2017/{name(i)}": f"photo {i}".encode() * 50 for i in range(20)}
+    http_server.files["/annotations/annotations_trainval2017.zip"] = data
+    monkeypatch.setattr(coco, "URL", http_server.url)
+    known = {**coco.ARCHIVES, "2017": (len(data), hashlib.sha256(data).hexdigest())}
+    monkeypatch.setattr(coco, "ARCHIVES", known)
+    return http_server
 
 
 def test_download_of_the_annotations_and_the_photos_of_the_sample(root, server):

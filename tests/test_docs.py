@@ -37,7 +37,7 @@ ROOT = common.ROOT
 NOTEBOOKS = common.find_notebooks(ROOT)
 DOCUMENTS = [ROOT / name for name in ("README.md", "CONTRIBUTING.md", "data/README.md")]
 FENCE = re.compile(r"^(<!-- not run:.*-->\n)?```(\w*)\n(.*?)^```", re.DOTALL | re.MULTILINE)
-ALLOWED = {"git": ["clone"], "cd": None}  # what this test cannot run, and need not
+ALLOWED = {"git": ["clone"], "cd": None, "mkdir": None, "cp": None}  # not run here
 
 
 def read(path):
@@ -124,12 +124,20 @@ def check(words, monkeypatch):
         check_module(rest[1:], monkeypatch)
     elif re.fullmatch(r"(\.venv/bin/)?pip", program):
         assert rest[0] == "install"
+        if rest[1] == "-r":
+            assert (ROOT / rest.pop(2)).is_file()
         for word in rest[1:]:
             if re.match(r"[a-z]", word):
                 wanted = Requirement(word)
                 assert wanted.extras <= set(
                     metadata.metadata(wanted.name).get_all("Provides-Extra")
                 )
+    elif program == "uv":
+        assert rest[0] == "run"
+        check(rest[1:], monkeypatch)
+    elif program == "jupyter":
+        assert rest[0] == "lab"
+        assert (ROOT / rest[1]).is_dir()
     elif program == "export":
         assert re.fullmatch(r"RECIPES_[A-Z_]+=\S+", rest[0])
     else:

@@ -86,14 +86,20 @@ def test_the_committed_outputs_are_those_of_one_whole_run(nb):
     outputs = [output for cell in code(nb) for output in cell.outputs]
     assert not [o for o in outputs if o.get("name") == "stderr" or o.output_type == "error"]
     assert common.headline(nb)
-    assert nb.cells[0].attachments["result.png"]["image/png"] == common.thumbnail(nb)
+    assert list(nb.cells[0].attachments["result.png"].values()) == [common.thumbnail(nb)]
     assert nb.metadata.get("rendered_code") == common.code_digest(nb), "make render"
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_it_is_small_enough_for_a_repository(path):
+    assert path.stat().st_size < 1_500_000
 
 
 def test_every_figure_has_a_text_for_those_who_do_not_see_it(nb):
     """`alt` in the metadata of the cell that shows it."""
     for cell in code(nb):
-        if any("image/png" in output.get("data", {}) for output in cell.outputs):
+        kinds = {kind for output in cell.outputs for kind in output.get("data", {})}
+        if any(kind.startswith("image/") for kind in kinds):
             assert len(cell.metadata.get("alt", "")) > 20, f"no metadata.alt: {cell.id}"
         for html in (o.data["text/html"] for o in cell.outputs if "text/html" in o.get("data", {})):
             for picture in re.findall(r"<img\b[^>]*", html):

@@ -15,7 +15,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from tools import common, render, run
+from tools import common, pages, render, run
 from tools import test as driver
 
 DOT = (  # a grey picture of one pixel
@@ -24,6 +24,9 @@ DOT = (  # a grey picture of one pixel
 TEXT = "A [toy](x) of `one`\nline."
 BADGE = "[![Open in Colab](https://colab.example/badge.svg)](https://colab.example/open)"
 SHOW = f"import base64\nfrom IPython.display import Image\nImage(base64.b64decode('{DOT}'))"
+
+
+needs_make = pytest.mark.skipif(not shutil.which("make"), reason="make is not installed")
 
 
 @pytest.fixture(autouse=True)
@@ -61,7 +64,7 @@ def executed(monkeypatch):
     """Replaces the kernel by a stand-in; the list of the notebooks that were executed."""
     names = []
 
-    def fake(nb, folder, env, timeout=None):
+    def fake(nb, folder, env):
         names.append(re.search(r"\*(\w+)\*", nb.cells[0].source)[1])
         for cell in nb.cells:
             if "thumbnail" in cell.metadata.get("tags", []):
@@ -99,11 +102,29 @@ def test_run_writes_pages_that_need_no_network(tmp_path, capsys):
     for text in (page, index):
         assert not re.search(r"<(script|link|iframe)\b|@import|url\(", text)
         assert not re.search(r'<img[^>]*src="(https?:)?//', text)
-    assert '<h2><a href="pages/good.html">The good</a></h2><p>A toy of one line.</p>' in index
+    assert '<h2><a href="pages/good.html">The good</a></h2>\n<p>A toy of one line.</p>' in index
     assert "<strong>distance 12.3</strong>" in index
-    assert '<img class="picture" src="gallery/good.png" alt="a dot">' in index
-    assert '<img alt="one pixel" src="data:image/png' in re.sub(r"\s+", " ", page)
-    assert (tmp_path / "build/gallery/good.png").read_bytes().startswith(b"\x89PNG")
+    assert '<img src="gallery/good.png" width="640" height="400" alt="a dot">' in index
+    assert re.search(r'<img [^>]*alt="one pixel"', page)
+    assert Image.open(tmp_path / "build/gallery/good.png").size == (640, 400)
+
+
+def test_each_page_leads_to_its_neighbours_whenever_they_were_run(tmp_path, executed):
+    for name in "abc":
+        write(tmp_path, name)
+
+    def steps(name):
+        page = (tmp_path / f"build/pages/{name}.html").read_text()
+        return re.findall(r'<a rel="(\w+)" href="(\w)\.html">([^<]*)', page[: page.index("<main>")])
+
+    run.main(["c"], root=tmp_path)
+    assert steps("c") == []
+    run.main(["a"], root=tmp_path)
+    assert steps("c") == [("prev", "a", "&larr; The a")]
+    run.main(root=tmp_path)
+    assert steps("b") == [("prev", "a", "&larr; The a"), ("next", "c", "The c &rarr;")]
+    assert steps("c") == [("prev", "b", "&larr; The b")]
+    assert executed == ["c", "a", "b"], "a page is written anew without running its notebook"
 
 
 def test_run_executes_only_what_changed(tmp_path, executed, capsys, monkeypatch):
@@ -149,12 +170,64 @@ def test_run_asks_for_the_tags(tmp_path, executed, capsys):
     assert executed == []
 
 
-def test_run_goes_on_after_a_file_that_is_no_notebook(tmp_path, executed, capsys):
-    write(tmp_path, "a").write_text("<<<<<<< HEAD\n")
+NOT_NOTEBOOKS = [
+    "<<<<<<< HEAD", "[]", "3", "{}", '{"cells": 3}', '{"cells": [3]}', '{"nbformat": "x"}',
+    '{"cells": [{"cell_type": "code"}], "metadata": {}, "nbformat": 4, "nbformat_minor": 5}',
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("text", NOT_NOTEBOOKS)
+def test_run_names_a_file_that_is_no_notebook_and_goes_on(tmp_path, executed, capsys, text):
+    write(tmp_path, "a").write_text(text)
     write(tmp_path, "b")
     assert run.main(root=tmp_path) == 1
-    assert re.search("a +0.. s  FAILED .*JSON", capsys.readouterr().out)
+    assert re.search(r"a +\d.\d s  FAILED a.ipynb is not a notebook: .", capsys.readouterr().out)
     assert executed == ["b"]
+    assert render.main(["a"], root=tmp_path) == 1
+    assert "left alone: a.ipynb is not a notebook" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("text", ["[]", '{"a": 3}', '{"a": {"ok": true, "key": 7}}', "{"])
+def test_run_does_without_results_that_it_did_not_write(tmp_path, executed, text):
+    write(tmp_path, "a")
+    run.main(root=tmp_path)
+    (tmp_path / "build/results.json").write_text(text)
+    assert run.main(root=tmp_path) == 0
+    assert executed == ["a", "a"]
+
+
+@pytest.mark.parametrize("piece", ["1", " ", "\r 12"])
+def test_a_notebook_may_print_a_very_long_line(tmp_path, piece):
+    """In time that grows with its length, not with its square: that would be for ever."""
+    line = piece * (4_000_000 // len(piece)) + "x"
+    nb = nbformat.read(write(tmp_path, "a", "print(...)"), 4)
+    nb.cells[1].outputs = [new_output("stream", name="stdout", text=f"{line}\nthe end\n")]
+    nb.cells[2].outputs = [new_output("display_data", {"image/png": DOT})]
+    nb.cells[3].outputs = [new_output("stream", name="stdout", text=line)]
+    assert render.complaints(nb, line, tmp_path) == []
+    result = run.publish(nb, "a", tmp_path, seconds=1) | {"key": ""}
+    render.normalise(nb)
+    run.write_pages({"a": result}, tmp_path, "reduced")
+    page = (tmp_path / "pages/a.html").read_text()
+    assert len(page) < 200_000
+    assert "the end" in page
+    assert ("characters are left out here ...]" in page) == (piece != "\r 12")
+    assert len(result["headline"]) <= 200
+
+
+def test_run_says_before_it_starts_that_it_cannot_write(tmp_path, executed):
+    write(tmp_path, "a")
+    (tmp_path / "build").write_text("a file in the place of the folder")
+    for tool in (run, render, driver):
+        with pytest.raises(SystemExit, match="cannot write to .*build"):
+            tool.main(root=tmp_path)
+    assert executed == []
+
+
+def test_an_unknown_mode_is_an_error(tmp_path, monkeypatch):
+    monkeypatch.setenv("RECIPES_MODE", "tiny")
+    with pytest.raises(SystemExit, match="'tiny': choose one of reduced, short, full, smoke"):
+        run.main(root=tmp_path)
 
 
 def test_unknown_notebook_is_an_error(tmp_path):
@@ -172,7 +245,12 @@ def test_render_twice_gives_the_same_bytes(tmp_path):
     assert render.main(["a"], root=tmp_path) == 0
     assert path.read_bytes() == first
     nb = nbformat.reads(first.decode(), 4)
-    assert nb.cells[0].attachments["result.png"]["image/png"] == DOT
+    [shown] = nb.cells[0].attachments["result.png"].values()
+    assert shown == common.thumbnail(nb)
+    dot = Image.open(io.BytesIO(base64.b64decode(shown)))
+    assert (
+        dot.getcolors() == Image.open(io.BytesIO(base64.b64decode(DOT))).convert("RGB").getcolors()
+    )
     assert [cell.id for cell in nb.cells] == [f"cell-{n}" for n in range(4)]
     assert [cell.execution_count for cell in nb.cells[1:]] == [1, 2, 3]
     assert [(o.name, o.text) for o in nb.cells[1].outputs] == [("stdout", "done\n")]
@@ -256,26 +334,93 @@ def test_last_line_of_the_tests_counts_everything(tmp_path, monkeypatch, capsys)
     assert len(calls) == 16
 
 
+def test_the_gpu_test_runs_smoke_and_then_short_mode(tmp_path, monkeypatch):
+    write(tmp_path, "a")
+    seen, gpus = [], 1
+
+    def fake(command, env, **options):
+        if "-c" in command:
+            return subprocess.CompletedProcess(command, int(gpus == 0))
+        limit = [part for part in command if part.startswith("--nbval-cell-timeout=")]
+        seen.append((env["RECIPES_MODE"], *limit))
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert driver.main(["--gpu"], root=tmp_path) == 0
+    assert seen == [
+        ("smoke", "--nbval-cell-timeout=1800"),
+        ("short", "--nbval-cell-timeout=7200"),
+    ]
+    gpus = 0
+    assert driver.main(["--gpu"], root=tmp_path) == 1
+    assert len(seen) == 2
+
+
 def test_a_run_without_a_report_counts_as_failed(tmp_path):
     assert driver.counted(tmp_path / "none.xml", failed=True) == (0, 1, 0)
 
 
+# Answers as Python does, as far as the Makefile asks, and does nothing.
+FAKE = """#!/bin/sh
+case "$*" in
+  *print*) echo "3 {minor}";;
+  "-m venv .venv") mkdir -p .venv/bin && cp "$0" .venv/bin/python;;
+esac
+"""
+
+
+@needs_make
+def test_setup_remakes_the_environment_for_another_python(tmp_path):
+    for name in ("Makefile", "requirements.txt", "pyproject.toml"):
+        shutil.copy(common.ROOT / name, tmp_path)
+    for minor in (11, 12):
+        (tmp_path / f"python3.{minor}").write_text(FAKE.format(minor=minor))
+        (tmp_path / f"python3.{minor}").chmod(0o755)
+    mark = tmp_path / ".venv/mark"
+
+    def is_kept(*arguments):
+        done = subprocess.run(["make", "setup", *arguments], cwd=tmp_path, capture_output=True)
+        assert done.returncode == 0, done.stderr
+        kept = mark.exists()
+        mark.touch()
+        return kept
+
+    assert not is_kept("PYTHON=./python3.11")
+    assert is_kept("PYTHON=./python3.11")
+    assert is_kept()
+    assert not is_kept("PYTHON=./python3.12")
+    assert is_kept("PYTHON=./python3.12")
+    (tmp_path / "requirements.txt").touch()
+    assert is_kept(), "updated, not remade"
+
+
+@needs_make
 def test_help_lists_every_target():
-    if not shutil.which("make"):
-        pytest.skip("make is not installed")
-    targets = re.findall(r"^([a-z-]+):", (common.ROOT / "Makefile").read_text(), re.MULTILINE)
+    targets = re.findall(r"^([a-z-]+):.* ## ", (common.ROOT / "Makefile").read_text(), re.MULTILINE)
     shown = subprocess.run(["make"], cwd=common.ROOT, capture_output=True, text=True).stdout
     assert len(targets) > 8
     assert [target for target in targets if f"\n  {target} " not in f"\n{shown}"] == []
 
 
-def test_pictures_get_a_palette_and_look_the_same():
-    rows = np.linspace(0, 255, 64).astype(np.uint8)
-    picture = np.stack(np.broadcast_arrays(rows[:, None], rows[None], np.uint8(90)), axis=-1)
-    buffer = io.BytesIO()
-    Image.fromarray(picture).convert("RGBA").save(buffer, "PNG")
-    small = render.smaller(base64.b64encode(buffer.getvalue()).decode())
-    again = Image.open(io.BytesIO(base64.b64decode(small)))
-    assert again.mode == "P"
-    assert np.abs(np.asarray(again.convert("RGB"), int) - picture).mean() < 6
-    assert render.smaller(small) == small
+def test_figures_keep_their_colours_and_photos_take_little_room():
+    rows = np.linspace(0, 255, 256).astype(np.uint8)
+    smooth = np.stack(np.broadcast_arrays(rows[:, None], rows[None], np.uint8(90)), axis=-1)
+    noise = np.random.default_rng(0).integers(0, 25, (600, 600, 3))
+    photo = (np.tile(smooth, (3, 3, 1))[:600, :600] * 0.8 + noise).astype(np.uint8)
+    for image, kind in ((smooth, "image/png"), (photo, "image/jpeg")):
+        buffer = io.BytesIO()
+        Image.fromarray(image).convert("RGBA").save(buffer, "PNG")
+        [(found, data)] = render.smaller(base64.b64encode(buffer.getvalue()).decode()).items()
+        assert found == kind
+        again = np.asarray(Image.open(io.BytesIO(base64.b64decode(data))), int)
+        assert np.abs(again - image).mean() < (0.1 if kind == "image/png" else 6)
+        assert len(data) < len(buffer.getvalue()) * (1.4 if kind == "image/png" else 0.6)
+
+
+def test_a_card_shows_the_whole_figure_without_its_margins():
+    figure = Image.new("RGBA", (300, 900), (0, 0, 0, 0))
+    figure.paste((0, 0, 255, 255), (100, 300, 200, 500))
+    card = pages.card(figure)
+    assert (card.size, card.mode) == ((640, 400), "RGB")
+    blue = (np.asarray(card) == (0, 0, 255)).all(axis=-1)
+    assert [blue.any(axis=axis).sum() for axis in (0, 1)] == pytest.approx([184, 368], abs=2)

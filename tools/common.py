@@ -9,11 +9,16 @@ import re
 import signal
 import subprocess
 import sys
+import tempfile
 from importlib import metadata
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 WIDGET = "application/vnd.jupyter.widget"
+FIGURES = ("image/png", "image/jpeg")
+
+# Seconds that a cell of a notebook may take in each mode; None: as long as it needs.
+TIMEOUTS = {"reduced": 1800, "short": 2 * 3600, "full": None, "smoke": 1800}
 
 
 def find_notebooks(root, names=()):
@@ -27,6 +32,33 @@ def find_notebooks(root, names=()):
     return [found[name] for name in names]
 
 
+def read_notebook(path):
+    """The notebook, checked.
+
+    Raises:
+        ValueError: the file cannot be read as a notebook; it names the file.
+    """
+    import nbformat
+
+    try:
+        nb = nbformat.read(path, as_version=4)
+        nbformat.validate(nb)
+    except Exception as error:  # nbformat raises whatever the JSON leads it to
+        reason = str(error).strip().partition("\n")[0][:200] or type(error).__name__
+        raise ValueError(f"{path.name} is not a notebook: {reason}") from error
+    return nb
+
+
+def writable(folder):
+    """Makes the folder; exits with its name where nothing can be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as probe:
+            probe.write(b"0")
+    except OSError as error:
+        sys.exit(f"cannot write to {folder}: {error.strerror}; make room or remove what is there")
+
+
 def environment(outputs, **changes):
     """Environment for a kernel or a test: reduced mode unless another was asked for."""
     env = os.environ | {
@@ -35,6 +67,8 @@ def environment(outputs, **changes):
         "RECIPES_MODE": os.environ.get("RECIPES_MODE") or "reduced",
         "RECIPES_OUTPUT_DIR": str(Path(outputs).resolve()),
     }
+    if env["RECIPES_MODE"] not in TIMEOUTS:
+        sys.exit(f"RECIPES_MODE={env['RECIPES_MODE']!r}: choose one of {', '.join(TIMEOUTS)}")
     env.pop("MPLBACKEND", None)  # another backend than the notebook's own would show no figure
     if env.get("RECIPES_DATA_DIR"):  # a kernel works in notebooks/, so it has to be absolute
         env["RECIPES_DATA_DIR"] = str(Path(env["RECIPES_DATA_DIR"]).expanduser().resolve())
@@ -71,11 +105,12 @@ def code_digest(nb):
 
 
 def read_json(path):
-    """The stored object, or {} where there is none that can be read."""
+    """The stored dictionary, or {} where there is none that can be read."""
     try:
-        return json.loads(path.read_text())
+        data = json.loads(path.read_text())
     except (OSError, ValueError):
         return {}
+    return data if isinstance(data, dict) else {}
 
 
 def write_json(path, data):
@@ -94,12 +129,12 @@ def tagged(nb, tag):
 
 
 def thumbnail(nb):
-    """The last PNG of the cell tagged `thumbnail`, in base64."""
+    """The last figure of the cell tagged `thumbnail`, in base64."""
     outputs = tagged(nb, "thumbnail").get("outputs", [])
-    pictures = [o.data["image/png"] for o in outputs if "image/png" in o.get("data", {})]
-    if not pictures:
-        raise ValueError("the cell tagged thumbnail shows no image/png")
-    return "".join(pictures[-1].split())
+    found = [o.data[t] for o in outputs for t in FIGURES if t in o.get("data", {})]
+    if not found:
+        raise ValueError(f"the cell tagged thumbnail shows no {' and no '.join(FIGURES)}")
+    return "".join(found[-1].split())
 
 
 def headline(nb):
@@ -108,20 +143,27 @@ def headline(nb):
     lines = "".join(o.text for o in outputs if o.get("name") == "stdout").strip().splitlines()
     if not lines:
         raise ValueError("the cell tagged headline prints nothing")
-    return lines[-1].strip()
+    return lines[-1].strip()[:200]
 
 
-def set_result(nb, picture):
-    """Puts this run's picture, if there is one, where the first cell shows `result.png`."""
+def set_result(nb, image):
+    """Puts a figure, in base64, where the first cell shows `result.png`; "" takes that away."""
     first = nb.cells[0] if nb.cells else {}
-    if picture and "(attachment:result.png)" in first.get("source", ""):
-        first.setdefault("attachments", {})["result.png"] = {"image/png": picture}
-    elif not picture and first.get("source"):
+    if image and "(attachment:result.png)" in first.get("source", ""):
+        kind = "image/jpeg" if image.startswith("/9j/") else "image/png"
+        first.setdefault("attachments", {})["result.png"] = {kind: image}
+    elif not image and first.get("source"):
         first.source = re.sub(r"!\[[^]]*\]\(attachment:result\.png\)", "", first.source)
 
 
-def execute(nb, folder, env, timeout=1800):
-    """Runs the cells in a fresh kernel of this very Python; the reason why it failed, or ''."""
+def execute(nb, folder, env):
+    """Runs the cells in a fresh kernel of this very Python; the reason why it failed, or ''.
+
+    Args:
+        nb: the notebook; its outputs are replaced.
+        folder: the kernel's working directory.
+        env: from `environment`; a cell may take as long as its mode allows a notebook.
+    """
     from ipykernel.kernelspec import get_kernel_dict
     from jupyter_client import AsyncKernelManager
     from jupyter_client.kernelspec import KernelSpec
@@ -132,6 +174,7 @@ def execute(nb, folder, env, timeout=1800):
         # Whatever other kernel the user has registered under the name python3.
         kernel_spec = KernelSpec(**get_kernel_dict())
 
+    timeout = TIMEOUTS[env["RECIPES_MODE"]]
     for cell in nb.cells:
         if cell.cell_type == "code":
             cell.outputs, cell.execution_count = [], None
@@ -177,9 +220,10 @@ def tidy(nb, keep_stderr=False):
                 kept[-1].text += output.text
             else:
                 kept.append(output)
-        for output in kept:
-            if "text" in output:  # of a progress bar, what stands on its line in the end
-                output.text = re.sub(r"[^\n]*\r(?=[^\n])", "", output.text.replace("\r\n", "\n"))
+        for output in (output for output in kept if "text" in output):
+            lines = output.text.replace("\r\n", "\n").split("\n")
+            # Of a progress bar, what stands on its line in the end.
+            output.text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in lines)
         if cell.cell_type == "code":
             cell.outputs = kept
     nb.metadata.pop("widgets", None)

@@ -16,11 +16,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from tools import common
+from tools import colab, common, pages
 
 # " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
 KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
 
+LARGE = 100_000  # bytes of a PNG; a larger one may become a JPEG
 STRIP = ("01_dcgan", "03_pix2pix", "04_cyclegan", "07_attention_captioning")  # heads the README
 
 
@@ -42,36 +43,43 @@ def complaints(nb, stderr, root):
 def normalise(nb):
     """Leaves no trace of when and with which minor version the notebook was run."""
     kernel = {"display_name": "Python 3", "language": "python", "name": "python3"}
-    nb.metadata.update(kernelspec=kernel, language_info={"name": "python"})
+    nb.metadata.update(kernelspec=kernel, language_info={"name": "python"}, **colab.GPU)
     nb.metadata["rendered_code"] = common.code_digest(nb)
     for cell in nb.cells:
         for key in ("execution", "ExecuteTime"):
             cell.metadata.pop(key, None)
         for output in (o for o in cell.get("outputs", []) if "text" in o):
-            output.text = re.sub(r" +$", "", KERAS_TIMES.sub("", output.text), flags=re.MULTILINE)
+            lines = KERAS_TIMES.sub("", output.text).split("\n")
+            output.text = "\n".join(line.rstrip(" ") for line in lines)
         for data in (o.data for o in cell.get("outputs", []) if "image/png" in o.get("data", {})):
-            data["image/png"] = smaller(data["image/png"])
+            data.update(smaller(data.pop("image/png")))
     if "attachment:result.png" in nb.cells[0].source:
         common.set_result(nb, common.thumbnail(nb))
 
 
 def smaller(png):
-    """A base64 PNG with 256 colours of its own: a third of the size, and no eye sees it."""
-    picture = Image.open(io.BytesIO(base64.b64decode(png)))
-    if picture.mode in ("P", "L"):
-        return png
-    white = Image.new("RGBA", picture.size, "white")
-    picture = Image.alpha_composite(white, picture.convert("RGBA")).convert("RGB")
-    buffer = io.BytesIO()
-    picture.quantize(256, dither=Image.Dither.FLOYDSTEINBERG).save(buffer, "PNG", optimize=True)
-    return base64.b64encode(buffer.getvalue()).decode()
+    """A figure in as few bytes as its colours allow, as a dict of MIME type and base64.
+
+    A PNG without loss; a large one with many photos in it as a JPEG that no eye tells from it.
+    """
+    picture = pages.on_white(Image.open(io.BytesIO(base64.b64decode(png))))
+    lossless, lossy = io.BytesIO(), io.BytesIO()
+    picture.save(lossless, "PNG", optimize=True)
+    picture.save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
+    kind, kept = "image/png", lossless
+    if len(lossless.getvalue()) > max(LARGE, 2 * len(lossy.getvalue())):
+        kind, kept = "image/jpeg", lossy
+    return {kind: base64.b64encode(kept.getvalue()).decode()}
 
 
 def render(path, root):
     """Renders one notebook; the reason why it was left alone, or ''."""
     import nbformat
 
-    nb = nbformat.read(path, as_version=4)
+    try:
+        nb = common.read_notebook(path)
+    except ValueError as problem:
+        return str(problem)
     outputs = root / "build/render" / path.stem
     shutil.rmtree(outputs, ignore_errors=True)
     outputs.mkdir(parents=True)
@@ -94,33 +102,29 @@ def render(path, root):
 
 def write_pictures(root):
     """The README's pictures, as the notebooks have them: docs/NAME.png, and docs/strip.png."""
-    import nbformat
-
     (root / "docs").mkdir(exist_ok=True)
     strip = []
     for path in common.find_notebooks(root):
         try:
-            data = common.thumbnail(nbformat.read(path, as_version=4))
+            data = common.thumbnail(common.read_notebook(path))
         except ValueError:
             continue  # it was never rendered
-        picture = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
-        small = picture.copy()
-        small.thumbnail((360, 360))
-        small.quantize(128).save(root / f"docs/{path.stem}.png", optimize=True)
+        picture = pages.on_white(Image.open(io.BytesIO(base64.b64decode(data))))
+        pages.card(picture, (360, 225)).save(root / f"docs/{path.stem}.png", optimize=True)
         if path.stem in STRIP:
             strip.append(picture.resize((round(picture.width * 220 / picture.height), 220)))
     if strip:
-        sheet = Image.new(
-            "RGB", (sum(x.width for x in strip) + 12 * (len(strip) - 1), 220), "white"
-        )
+        width = sum(x.width for x in strip) + 12 * (len(strip) - 1)
+        sheet = Image.new("RGB", (width, 220), "white")
         left = 0
         for picture in strip:
             sheet.paste(picture, (left, 0))
             left += picture.width + 12
-        sheet.quantize(256).save(root / "docs/strip.png", optimize=True)
+        sheet.save(root / "docs/strip.png", optimize=True)
 
 
 def main(names=(), root=common.ROOT):
+    common.writable(root / "build/render")
     failed = 0
     for path in common.find_notebooks(root, names):
         print(f"{path.stem:<28}", end="", flush=True)

@@ -1,7 +1,9 @@
 """Lint, unit tests and every cell of every notebook; the last line counts them all.
 
-python -m tools.test [--force]                    everything; a green run is remembered
-python -m tools.test --notebooks [--gpu] [NAME ...]   the notebooks only; --gpu: not without one
+python -m tools.test [--force]                everything; a green run is remembered
+python -m tools.test --notebooks [NAME ...]   the notebooks only
+python -m tools.test --gpu [NAME ...]         the notebooks in smoke mode, then in short mode, on
+                                              the real data; fails where TensorFlow sees no GPU
 """
 
 import argparse
@@ -14,9 +16,11 @@ from xml.etree import ElementTree
 from tools import common
 
 INPUTS = [f"{name}/**/*" for name in ("recipes", "tests", "tools", "benchmarks", "notebooks")]
-INPUTS += ["*.md", "data/README.md", "data/weights/*", "docs/**/*", ".ci/*", ".github/**/*"]
+INPUTS += ["*.md", "data/README.md", "data/toyworlds/**/*", "data/weights/*", "docs/**/*"]
+INPUTS += [".ci/*", ".github/**/*"]
 INPUTS += ["Makefile", "pyproject.toml", "requirements.txt"]
-NBVAL = ["--nbval-lax", "--nbval-current-env", "--nbval-cell-timeout=600", "-x"]
+NBVAL = ["--nbval-lax", "--nbval-current-env", "-x"]
+FOREVER = 10**7  # seconds; nbval has no cell without a limit
 GPU = "import sys, tensorflow as tf; sys.exit(not tf.config.list_physical_devices('GPU'))"
 
 
@@ -42,7 +46,8 @@ def main(arguments=(), root=common.ROOT):
     parser.add_argument("--notebooks", action="store_true")
     parser.add_argument("--gpu", action="store_true")
     options = parser.parse_args(arguments)
-    build, everything = root / "build/test", not options.notebooks
+    build, everything = root / "build/test", not (options.notebooks or options.gpu)
+    common.writable(build)
     env = common.environment(build / "outputs")
     key, remembered = common.digest(root, INPUTS, env), common.read_json(root / "build/test.json")
     if everything and not options.force and remembered.get("key") == key:
@@ -50,7 +55,7 @@ def main(arguments=(), root=common.ROOT):
         print(remembered["summary"])
         return 0
     if options.gpu and subprocess.run([sys.executable, "-c", GPU], env=env).returncode:
-        print("TensorFlow sees no GPU on this machine (make smoke runs the same without one)")
+        print("TensorFlow sees no GPU on this machine (make smoke does without one)")
         return 1
 
     pytest = [sys.executable, "-m", "pytest", "-q"]
@@ -62,8 +67,11 @@ def main(arguments=(), root=common.ROOT):
         steps["lint"] = [*ruff, "check", *folders]
         steps["format"] = [*ruff, "format", "--check", *folders]
         steps["unit tests"] = [*pytest, "tests"]
-    for path in common.find_notebooks(root, options.names):
-        steps[path.stem] = [*pytest, *NBVAL, str(path.relative_to(root))]
+    for mode in ("smoke", "short") if options.gpu else (env["RECIPES_MODE"],):
+        limit = f"--nbval-cell-timeout={common.TIMEOUTS[mode] or FOREVER}"
+        for path in common.find_notebooks(root, options.names):
+            name = f"{path.stem} {mode}" if options.gpu else path.stem
+            steps[name] = [*pytest, *NBVAL, limit, str(path.relative_to(root))]
 
     shutil.rmtree(build, ignore_errors=True)
     (build / "outputs").mkdir(parents=True)
@@ -73,6 +81,8 @@ def main(arguments=(), root=common.ROOT):
         report, start = build / f"{name}.xml".replace(" ", "-"), time.monotonic()
         # Outside a notebook there is no front end that could show a figure.
         step_env = env | ({"MPLBACKEND": "Agg"} if name == "unit tests" else {})
+        if options.gpu:
+            step_env["RECIPES_MODE"] = name.split()[-1]
         command = command + ([f"--junitxml={report}"] if "pytest" in command else [])
         failed = subprocess.run(command, cwd=root, env=step_env).returncode != 0
         counts = counted(report, failed) if "pytest" in command else (int(not failed), failed, 0)
