@@ -7,11 +7,15 @@ from recipes.captioning.decoding import generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
     bleu,
+    cider,
     most_frequent_caption,
     nearest_captions,
+    rouge_l,
+    variety,
 )
 from recipes.captioning.features import Features, ImageCaptionFeatureExtractor
 from recipes.captioning.merge import MergeCaptioner
+from recipes.captioning.transformer import TransformerCaptioner
 from recipes.captioning.vocabulary import Vocabulary
 
 __all__ = [
@@ -24,10 +28,14 @@ __all__ = [
     "ImageCaptionFeatureExtractor",
     "MergeCaptioner",
     "RNNDecoder",
+    "TransformerCaptioner",
     "Vocabulary",
     "attention_in_boxes",
     "bleu",
+    "cider",
     "generate",
     "most_frequent_caption",
     "nearest_captions",
+    "rouge_l",
+    "variety",
 ]

@@ -215,11 +215,7 @@ class ImageCaptioner(CaptionModel):
             doubly_stochastic=doubly_stochastic, carry_state=carry_state, seed=seed,
         )  # fmt: skip
         super().__init__(settings, **kwargs)
-        if len(self.feature_shape) not in (2, 3) or min(self.feature_shape) < 1:
-            raise ValueError(
-                f"feature_shape {self.feature_shape}: (rows, columns, channels) or (places, "
-                "channels) is needed; spatial features"
-            )
+        self.check_spatial()
         self.places = int(np.prod(self.feature_shape[:-1]))
         self.encoder = CNNEncoder(embedding)
         self.place_dropout = layers.Dropout(dropout, seed=seed + 2)

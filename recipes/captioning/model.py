@@ -63,6 +63,14 @@ class CaptionModel(RecipeModel):
         inputs = {**inputs, "weight": replicas.balanced(one, tf.shape(words)[0])}
         return inputs, words, replicas.balanced(one, count, replicas.SUM)
 
+    def check_spatial(self):
+        """Raises `ValueError` unless `feature_shape` has places."""
+        if len(self.feature_shape) not in (2, 3) or min(self.feature_shape) < 1:
+            raise ValueError(
+                f"feature_shape {self.feature_shape}: (rows, columns, channels) or (places, "
+                "channels) is needed; spatial features"
+            )
+
     def check_features(self, features):
         """Raises `ValueError` unless `features` are those that the captioner was built for."""
         shape = tuple(features.shape)
