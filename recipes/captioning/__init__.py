@@ -2,8 +2,8 @@
 
 from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCaptioner, RNNDecoder
 from recipes.captioning.batches import CaptionBatches
-from recipes.captioning.captioner import Captioner
-from recipes.captioning.decoding import generate
+from recipes.captioning.pipeline import Captioner
+from recipes.captioning.beam_search import generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
     bleu,

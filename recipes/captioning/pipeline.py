@@ -3,7 +3,7 @@
 import hashlib
 from pathlib import Path
 
-from recipes.captioning.decoding import generate
+from recipes.captioning.beam_search import generate
 from recipes.captioning.features import ImageCaptionFeatureExtractor, load_model
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
