@@ -1,13 +1,17 @@
+import errno
 import itertools
 import json
 import subprocess
 import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from PIL import Image
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import captioning
@@ -172,6 +176,25 @@ def test_bad_batches(vocabulary, changes, message):
     arguments = {"captions": CAPTIONS, "batch_size": 2, **changes}
     with pytest.raises(ValueError, match=message):
         CaptionBatches(FEATURES, vocabulary=vocabulary, seed=0, **arguments)
+
+
+def test_one_long_caption_costs_no_memory(vocabulary):
+    texts = [["dog"] for _ in range(20_000)] + [["dog " * 5_000]]
+    tracemalloc.start()
+    batches = CaptionBatches(np.zeros((20_001, 1)), texts, vocabulary, batch_size=8, seed=0)
+    assert tracemalloc.get_traced_memory()[1] < 20e6  # 400 MB, if all were padded to the longest
+    tracemalloc.stop()
+    assert max(batches.lengths) == 5_002
+
+
+def test_features_that_are_not_finite_stop_the_training(vocabulary):
+    features = FEATURES.copy()
+    features[2, 3] = np.nan
+    batches = CaptionBatches(features, CAPTIONS, vocabulary, batch_size=2, seed=0)
+    model = captioner(vocabulary)
+    model.compile()
+    with pytest.raises(tf.errors.OpError, match="features: row 2 holds NaN"):
+        model.fit(batches.dataset, verbose=0)
 
 
 # The model
@@ -449,6 +472,57 @@ def test_a_saved_captioner_captions_in_a_fresh_process(saved, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not done.returncode, done.stderr
     assert done.stdout.strip() == str(captions[:1])
+
+
+@pytest.mark.parametrize("kind", ["path", "pillow", "array", "tensor", "list", "batch"])
+def test_one_image_of_any_kind(saved, tmp_path, kind):
+    image = PHOTOS[0]
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    made = {
+        "path": str(tmp_path / "photo.png"),
+        "pillow": Image.fromarray(image),
+        "array": image,
+        "tensor": tf.constant(image),
+        "list": [Image.fromarray(image)],
+        "batch": tf.constant(image[None]),
+    }[kind]
+    captioner = Captioner.load(saved)
+    assert captioner.caption(made) == captioner.caption([image])
+
+
+def test_saving_again_keeps_what_others_put_there(saved, tmp_path):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    loaded.save(folder)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "epoch-final.png").mkdir()
+    (folder / "epoch-final.png" / "photo.jpg").write_bytes(b"photo")
+    (folder / "captioner.keras.bak").write_bytes(b"old")
+    loaded.save(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "epoch-final.png" / "photo.jpg").read_bytes() == b"photo"
+    assert (folder / "captioner.keras.bak").exists()
+    assert Captioner.load(folder).caption(PHOTOS) == loaded.caption(PHOTOS)
+
+
+def test_two_that_save_at_once(saved, tmp_path):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: loaded.save(folder), range(12)))
+    assert Captioner.load(folder).caption(PHOTOS) == loaded.caption(PHOTOS)
+
+
+def test_a_full_disk_while_saving(saved, tmp_path, monkeypatch):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    loaded.save(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loaded.extractor, "save", full)
+    with pytest.raises(OSError, match=r"cannot save the captioner in .*captioner: No space left"):
+        loaded.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_saving_again_replaces_a_captioner_and_nothing_else(saved, tmp_path):

@@ -2,7 +2,6 @@
 
 from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCaptioner, RNNDecoder
 from recipes.captioning.batches import CaptionBatches
-from recipes.captioning.pipeline import Captioner
 from recipes.captioning.beam_search import generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
@@ -15,6 +14,7 @@ from recipes.captioning.evaluation import (
 )
 from recipes.captioning.features import Features, ImageCaptionFeatureExtractor
 from recipes.captioning.merge import MergeCaptioner
+from recipes.captioning.pipeline import Captioner
 from recipes.captioning.transformer import TransformerCaptioner
 from recipes.captioning.vocabulary import Vocabulary
 

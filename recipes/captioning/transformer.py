@@ -1,4 +1,4 @@
-"""The transformer captioner: every word looks at all earlier words, and at all places of the image."""
+"""The transformer captioner: each word looks at all earlier words and at all places of the image."""
 
 import keras
 import numpy as np
