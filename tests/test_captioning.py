@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 from PIL import Image
+from toyworlds import scenes
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import captioning
@@ -34,6 +35,7 @@ CAPTIONS = [
     ["water"],
     ["A dog and a man and a hat on the brown grass"],
 ]
+COCO_VALUES = 1.49469, 0.576856  # CIDEr-D and ROUGE-L of `drawn_captions`, by pycocoevalcap
 FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
 
@@ -419,6 +421,45 @@ def test_bleu_is_that_of_the_paper():
     assert long == pytest.approx(np.exp(1 - 6 / 3))
 
 
+def drawn_captions(count=60):
+    """One caption of each scene, of which some are of other scenes, and four references."""
+    texts = [scenes.describe(scenes.compose(i)) for i in range(count)]
+    captions = [texts[i if i % 3 else i - 1][0] for i in range(count)]
+    return [x[1 : 3 + i % 3] for i, x in enumerate(texts)], captions
+
+
+def test_cider_and_rouge_are_those_of_the_coco_caption_code():
+    references, captions = drawn_captions()
+    values = captioning.cider(references, captions), captioning.rouge_l(references, captions)
+    assert values == pytest.approx(COCO_VALUES, abs=1e-4)
+    assert captioning.cider(references, [x[0] for x in references]) > 4
+    assert captioning.rouge_l([["a dog runs"]], ["a dog runs"]) == pytest.approx(1)
+    assert captioning.rouge_l([["a dog"]], ["cats"]) == 0
+
+
+def test_the_coco_caption_code_itself():
+    """Gives `COCO_VALUES`; of the development extra, so that it may be missing."""
+    scorer = pytest.importorskip("pycocoevalcap.cider.cider_scorer").CiderScorer()
+    rouge = pytest.importorskip("pycocoevalcap.rouge.rouge").Rouge()
+    references, captions = drawn_captions()
+    references = [[" ".join(clean(text)) for text in texts] for texts in references]
+    captions = [" ".join(clean(text)) for text in captions]
+    for caption, texts in zip(captions, references, strict=True):
+        scorer += (caption, texts)
+    score, _ = rouge.compute_score(
+        dict(enumerate(references)), {i: [text] for i, text in enumerate(captions)}
+    )
+    assert (scorer.compute_score()[0], score) == pytest.approx(COCO_VALUES, abs=1e-5)
+
+
+def test_variety():
+    vocabulary = Vocabulary(["a", "dog", "cat", "runs"])
+    found = captioning.variety(["A dog .", "a dog", "a dog runs"], vocabulary)
+    assert found == pytest.approx({"distinct": 2 / 3, "length": 7 / 3, "unused": 1 / 4})
+    with pytest.raises(ValueError, match="captions: none"):
+        captioning.variety([], vocabulary)
+
+
 @pytest.mark.parametrize(
     ("references", "captions", "message"),
     [
@@ -429,8 +470,9 @@ def test_bleu_is_that_of_the_paper():
     ],
 )
 def test_bad_references(references, captions, message):
-    with pytest.raises(ValueError, match=message):
-        bleu(references, captions)
+    for score in (bleu, captioning.cider, captioning.rouge_l):
+        with pytest.raises(ValueError, match=message):
+            score(references, captions)
 
 
 def test_baselines():

@@ -6,6 +6,7 @@ from recipes.captioning.beam_search import generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
     bleu,
+    by_noun,
     cider,
     most_frequent_caption,
     nearest_captions,
@@ -32,6 +33,7 @@ __all__ = [
     "Vocabulary",
     "attention_in_boxes",
     "bleu",
+    "by_noun",
     "cider",
     "generate",
     "most_frequent_caption",

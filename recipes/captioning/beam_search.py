@@ -48,6 +48,7 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
         ValueError: features of another shape, no image, or no beam.
     """
     model.check_features(features)
+    model.check_length(max_length)
     if beams < 1 or max_length < 1 or batch_size < 1:
         raise ValueError(
             f"beams {beams}, max_length {max_length}, batch_size {batch_size}: 1 or more each"

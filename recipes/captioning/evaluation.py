@@ -7,6 +7,7 @@ Treebank tokenizer, which drops punctuation as well, but splits "man's" in two.
 import math
 import warnings
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
@@ -167,22 +168,38 @@ def nearest_captions(train_features, train_captions, features):
     return [train_captions[i][0] for i in nearest]
 
 
+class InBox(NamedTuple):
+    """How much of the attention to one noun lies in the boxes of what it names.
+
+    Attributes:
+        word: the noun.
+        share: the share of attention in the boxes: attention correctness (Liu et al. 2017).
+        area: the share of the image that the boxes cover, which uniform attention would give.
+        centre: what a Gaussian around the image's centre would give, whose standard deviation is a
+            quarter of each side: photographers put the main thing there.
+    """
+
+    word: str
+    share: float
+    area: float
+    centre: float
+
+
 def attention_in_boxes(tokens, attention, grid, boxes, nouns):
     """For each noun of a caption, the share of attention within the boxes of what it names.
 
-    Attention is taken as spread evenly within each place. Uniform attention then gives exactly
-    the share of the picture that the boxes cover: that is what chance would give.
+    Attention is taken as spread evenly within each place.
 
     Args:
         tokens: list of str, the words of one caption.
         attention: float `(words, places)`, at least one row for each of them.
         grid: `(rows, columns)` of the places.
-        boxes: list of `(category, (x, y, width, height))` of the picture, in fractions of it, as
-            `coco.boxes` gives them.
+        boxes: list of `(category, (x, y, width, height))` of the image, in fractions of it, as
+            `coco.boxes` and `flickr8k.boxes` give them.
         nouns: dict, category -> the words by which it may be named.
 
     Returns:
-        A list of `(word, share, chance)`, for the words that name something that has a box.
+        A list of `InBox`, for the words that name something that has a box.
 
     Raises:
         ValueError: a grid that does not go with the attention.
@@ -190,13 +207,34 @@ def attention_in_boxes(tokens, attention, grid, boxes, nouns):
     attention = np.asarray(attention)
     if attention.ndim != 2 or attention.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"grid {grid}, but attention has the shape {attention.shape}")
+    prior = np.outer(*(np.exp(-8 * ((np.arange(n) + 0.5) / n - 0.5) ** 2) for n in grid))
+    prior /= prior.sum()
     found = []
     for word, weights in zip(tokens, attention, strict=False):
         named = [box for category, box in boxes if word in nouns.get(category, ())]
         if named:
             inside = _covered(named, grid)
-            found.append((word, float((weights * inside.ravel()).sum()), float(inside.mean())))
+            share = float((weights * inside.ravel()).sum())
+            found.append(InBox(word, share, float(inside.mean()), float((prior * inside).sum())))
     return found
+
+
+def by_noun(found, at_least=5):
+    """The means of `attention_in_boxes` for each noun that was said often enough.
+
+    Args:
+        found: list of `InBox`, of any number of captions.
+        at_least: how often a noun has to be there.
+
+    Returns:
+        dict, word -> `(count, share, area, centre)`, the most frequent first.
+    """
+    counts = Counter(one.word for one in found)
+    return {
+        word: (count, *np.mean([one[1:] for one in found if one.word == word], axis=0).tolist())
+        for word, count in counts.most_common()
+        if count >= at_least
+    }
 
 
 def _tokens(references, captions):

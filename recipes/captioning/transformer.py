@@ -1,4 +1,4 @@
-"""The transformer captioner: each word looks at all earlier words and at all places of the image."""
+"""The transformer captioner: each word attends to the words before it, and to the image."""
 
 import keras
 import numpy as np
@@ -206,8 +206,9 @@ class TransformerCaptioner(CaptionModel):
 
     def call(self, inputs, training=False):
         image = self.image_dropout(self.encode(inputs["features"]), training=training)
-        length = ops.shape(inputs["words"])[1]
-        positions = ops.arange(length)
+        length = tf.shape(inputs["words"])[1]
+        tf.debugging.assert_less_equal(length, self.max_length, "a caption is over max_length")
+        positions = tf.range(length)
         words = self.embed(inputs["words"]) + self.positions(positions)
         words = self.word_dropout(words, training=training)
         earlier = positions[None, :] <= positions[:, None]  # each word sees itself and those before
@@ -222,6 +223,13 @@ class TransformerCaptioner(CaptionModel):
         features = ops.reshape(features, (-1, self.places, self.feature_shape[-1]))
         places = self.image_norm(self.image_dense(features))
         return places + self.place_positions(ops.arange(self.places))
+
+    def check_length(self, length):
+        if length > self.max_length:
+            raise ValueError(
+                f"{length} words with the start token: this captioner has {self.max_length} "
+                "positions; leave longer captions out, or build it with a larger max_length"
+            )
 
     def begin(self, features):
         image = self.encode(features)
