@@ -19,7 +19,7 @@ from tqdm import tqdm
 from recipes.backbones import PUBLISHED, load_backbone
 from recipes.captioning.feature_file import (
     Features,
-    Unfinished,
+    PartialFeatures,
     describe,
     find,
     name,
@@ -230,10 +230,10 @@ class ImageCaptionFeatureExtractor:
         with files.locked(folder / "features"):
             index = find(folder, wanted, explain=True)  # made by another process meanwhile?
             if index is None:
-                with Unfinished(folder, wanted) as file:
-                    for rows, bad in self._run(paths, file.done):
-                        file.add(rows, bad)
-                    index = file.finish()
+                file = PartialFeatures(folder, wanted)
+                for rows, bad in self._run(paths, file.done):
+                    file.add(rows, bad)
+                index = file.finish()
         return index
 
     def _in_memory(self, images):
