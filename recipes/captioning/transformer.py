@@ -37,12 +37,12 @@ class MultiHeadAttention(layers.Layer):
         return self._split(self.key(x)), self._split(self.value(x))
 
     def call(self, x, keys, values, visible=None):
-        """What each of `x` finds.
+        """Attends from each of `x` to all that is visible.
 
         Args:
             x: float `(batch, queries, width)`.
             keys, values: from `keys_values`.
-            visible: bool that broadcasts to `(batch, heads, queries, n)`; False: not to be seen.
+            visible: bool that broadcasts to `(batch, heads, queries, n)`; False where it must not look.
 
         Returns:
             `(output, weights)`: `(batch, queries, width)`, and `(batch, queries, n)`, the mean of
@@ -75,7 +75,7 @@ class DecoderBlock(layers.Layer):
     Args:
         width: length of the vectors.
         heads: number of attention heads.
-        dropout: share of each part's output that is left out in training.
+        dropout: rate, for each part's output.
         seed: int, of the dropout.
     """
 
@@ -102,10 +102,10 @@ class DecoderBlock(layers.Layer):
         Args:
             x: float `(batch, length, width)`.
             image: keys and values of the places, `cross_attention.keys_values`.
-            visible: bool, True where a word may be seen.
+            visible: bool `(length, length)`: which words each word may see.
 
         Returns:
-            `(x, weights)`: `(batch, length, width)`, and where each word looked,
+            `(x, weights)`: `(batch, length, width)`, and the attention to the places,
             `(batch, length, places)`.
         """
         seen = self.norms[0](x)
@@ -157,9 +157,9 @@ class TransformerCaptioner(CaptionModel):
         width: length of the vectors of places and words.
         heads: number of attention heads; they share `width`.
         blocks: number of `DecoderBlock`s.
-        dropout: share of places, words, and each block's outputs that is left out in training.
-        max_length: the longest caption, in words with the start token: each position has a vector
-            that is learned.
+        dropout: rate, for places, words and the blocks' outputs.
+        max_length: the longest caption, in words with the start token. Each position has an
+            embedding of its own.
         seed: int, of the dropout.
 
     Raises:
