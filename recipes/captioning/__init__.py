@@ -2,7 +2,7 @@
 
 from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCaptioner, RNNDecoder
 from recipes.captioning.batches import CaptionBatches
-from recipes.captioning.beam_search import generate
+from recipes.captioning.beam_search import PrintCaptions, generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
     bleu,
@@ -28,6 +28,7 @@ __all__ = [
     "ImageCaptioner",
     "ImageCaptionFeatureExtractor",
     "MergeCaptioner",
+    "PrintCaptions",
     "RNNDecoder",
     "TransformerCaptioner",
     "Vocabulary",

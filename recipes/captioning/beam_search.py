@@ -74,6 +74,23 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
     return Generated(words, scores, attention if attention.shape[-1] else None)
 
 
+class PrintCaptions(keras.callbacks.Callback):
+    """Prints the captions of a few images after each epoch: a reader sees sentences grow.
+
+    Args:
+        features: float array, `(images, ...)`, the features of those images.
+        vocabulary: the `Vocabulary` of the captions.
+    """
+
+    def __init__(self, features, vocabulary):
+        super().__init__()
+        self.features, self.vocabulary = features, vocabulary
+
+    def on_epoch_end(self, epoch, logs=None):
+        captions = self.vocabulary.decode(generate(self.model, self.features, beams=1).words)
+        print(f"epoch {epoch + 1}:", " | ".join(captions))
+
+
 def _search(model, beams, features, max_length, length_power):
     count, size = tf.shape(features)[0], model.vocabulary_size
     memory, state = model.begin(features)
