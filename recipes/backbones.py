@@ -10,6 +10,7 @@ import json
 from pathlib import Path
 
 import keras
+import numpy as np
 from keras import layers
 
 SCENES = "scenes"
@@ -123,7 +124,10 @@ def _application(name, weights):
                 f"the ImageNet weights of {name} cannot be had: {error}. Try again later, give a "
                 "weights file, or None for random ones"
             ) from error
-    return net, lambda pictures: preprocess(grey_levels(pictures))
+    ramp = np.array([0.0, 127.5, 255.0]).reshape(1, 1, 1, 3)
+    if np.allclose(preprocess(ramp.copy()), ramp / 127.5 - 1):  # MobileNetV2, InceptionV3 ...
+        return net, lambda images: images  # are in its scale already
+    return net, lambda images: preprocess(grey_levels(images))
 
 
 def _scenes(name, weights):

@@ -10,6 +10,7 @@ from recipes.captioning import (
     ImageCaptioner,
     Vocabulary,
     attention_in_boxes,
+    by_noun,
     generate,
 )
 from recipes.captioning.vocabulary import END
@@ -188,9 +189,17 @@ def test_attention_in_boxes():
     boxes = [("dog", (0, 0, 0.5, 0.5)), ("dog", (0.25, 0, 0.25, 0.5)), ("cat", (0.5, 0, 0.25, 1))]
     attention = np.array([[0.25] * 4, [0.7, 0.3, 0, 0], [0, 0.6, 0, 0.4], [0, 0, 0, 1]])
     found = attention_in_boxes(["a", "puppy", "cat", "runs"], attention, (2, 2), boxes, NOUNS)
-    assert [word for word, _, _ in found] == ["puppy", "cat"]
-    np.testing.assert_allclose([x for _, *x in found], [(0.7, 0.25), (0.5, 0.25)], rtol=1e-6)
+    assert [one.word for one in found] == ["puppy", "cat"]
+    np.testing.assert_allclose([one[1:3] for one in found], [(0.7, 0.25), (0.5, 0.25)], rtol=1e-6)
     uniform = attention_in_boxes(["dog"], np.full((1, 4), 0.25), (2, 2), boxes, NOUNS)
-    assert uniform[0][1] == pytest.approx(uniform[0][2])
+    assert uniform[0].share == pytest.approx(uniform[0].area)
+    middle = [("dog", (1 / 3, 1 / 3, 1 / 3, 1 / 3))]
+    one = attention_in_boxes(["dog"], np.full((1, 9), 1 / 9), (3, 3), middle, NOUNS)[0]
+    side = np.exp(-8 / 9)  # of a Gaussian of a quarter of the side, a third from the middle
+    assert one.centre == pytest.approx(1 / (1 + 2 * side) ** 2, rel=1e-2)
+    assert by_noun([*found, *found], 2) == {
+        "puppy": pytest.approx((2, 0.7, 0.25, 0.25)),
+        "cat": pytest.approx((2, 0.5, 0.25, 0.25)),
+    }
     with pytest.raises(ValueError, match=r"grid \(3, 3\)"):
         attention_in_boxes(["dog"], attention, (3, 3), boxes, NOUNS)

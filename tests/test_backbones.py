@@ -45,6 +45,8 @@ def test_a_classifier_brings_its_own_scaling_along(name, module, size):
     np.testing.assert_allclose(model(images), expected, rtol=1e-3)
     assert fgsm.output_kind(model) == "softmax"
     assert not model.trainable_variables
+    rescaled = any(isinstance(layer, layers.Rescaling) for layer in model.layers)
+    assert rescaled == (name == "ResNet50")  # MobileNet takes the images as they are
 
 
 def test_class_names(tmp_path):

@@ -13,9 +13,9 @@ import tensorflow as tf
 from PIL import Image
 
 from recipes import plotting
+from recipes.training.base import RecipeModel
 from recipes.training.batches import Batches
 from recipes.training.callbacks import PictureGrid, Resume, progress, settings_of, spread
-from recipes.training.base import RecipeModel
 from tools.soak import Killed, Operations, die
 
 X, Y = np.ones((8, 1), "float32"), np.ones((8, 1), "float32")

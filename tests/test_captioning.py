@@ -1,13 +1,18 @@
+import errno
 import itertools
 import json
 import subprocess
 import sys
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from PIL import Image
+from toyworlds import scenes
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
 from recipes import captioning
@@ -30,6 +35,7 @@ CAPTIONS = [
     ["water"],
     ["A dog and a man and a hat on the brown grass"],
 ]
+COCO_VALUES = 1.49469, 0.576856  # CIDEr-D and ROUGE-L of `drawn_captions`, by pycocoevalcap
 FEATURES = np.random.default_rng(0).normal(size=(4, 5)).astype(np.float32)
 
 
@@ -172,6 +178,25 @@ def test_bad_batches(vocabulary, changes, message):
     arguments = {"captions": CAPTIONS, "batch_size": 2, **changes}
     with pytest.raises(ValueError, match=message):
         CaptionBatches(FEATURES, vocabulary=vocabulary, seed=0, **arguments)
+
+
+def test_one_long_caption_costs_no_memory(vocabulary):
+    texts = [["dog"] for _ in range(20_000)] + [["dog " * 5_000]]
+    tracemalloc.start()
+    batches = CaptionBatches(np.zeros((20_001, 1)), texts, vocabulary, batch_size=8, seed=0)
+    assert tracemalloc.get_traced_memory()[1] < 20e6  # 400 MB, if all were padded to the longest
+    tracemalloc.stop()
+    assert max(batches.lengths) == 5_002
+
+
+def test_features_that_are_not_finite_stop_the_training(vocabulary):
+    features = FEATURES.copy()
+    features[2, 3] = np.nan
+    batches = CaptionBatches(features, CAPTIONS, vocabulary, batch_size=2, seed=0)
+    model = captioner(vocabulary)
+    model.compile()
+    with pytest.raises(tf.errors.OpError, match="features: row 2 holds NaN"):
+        model.fit(batches.dataset, verbose=0)
 
 
 # The model
@@ -396,6 +421,45 @@ def test_bleu_is_that_of_the_paper():
     assert long == pytest.approx(np.exp(1 - 6 / 3))
 
 
+def drawn_captions(count=60):
+    """One caption of each scene, of which some are of other scenes, and four references."""
+    texts = [scenes.describe(scenes.compose(i)) for i in range(count)]
+    captions = [texts[i if i % 3 else i - 1][0] for i in range(count)]
+    return [x[1 : 3 + i % 3] for i, x in enumerate(texts)], captions
+
+
+def test_cider_and_rouge_are_those_of_the_coco_caption_code():
+    references, captions = drawn_captions()
+    values = captioning.cider(references, captions), captioning.rouge_l(references, captions)
+    assert values == pytest.approx(COCO_VALUES, abs=1e-4)
+    assert captioning.cider(references, [x[0] for x in references]) > 4
+    assert captioning.rouge_l([["a dog runs"]], ["a dog runs"]) == pytest.approx(1)
+    assert captioning.rouge_l([["a dog"]], ["cats"]) == 0
+
+
+def test_the_coco_caption_code_itself():
+    """Gives `COCO_VALUES`; of the development extra, so that it may be missing."""
+    scorer = pytest.importorskip("pycocoevalcap.cider.cider_scorer").CiderScorer()
+    rouge = pytest.importorskip("pycocoevalcap.rouge.rouge").Rouge()
+    references, captions = drawn_captions()
+    references = [[" ".join(clean(text)) for text in texts] for texts in references]
+    captions = [" ".join(clean(text)) for text in captions]
+    for caption, texts in zip(captions, references, strict=True):
+        scorer += (caption, texts)
+    score, _ = rouge.compute_score(
+        dict(enumerate(references)), {i: [text] for i, text in enumerate(captions)}
+    )
+    assert (scorer.compute_score()[0], score) == pytest.approx(COCO_VALUES, abs=1e-5)
+
+
+def test_variety():
+    vocabulary = Vocabulary(["a", "dog", "cat", "runs"])
+    found = captioning.variety(["A dog .", "a dog", "a dog runs"], vocabulary)
+    assert found == pytest.approx({"distinct": 2 / 3, "length": 7 / 3, "unused": 1 / 4})
+    with pytest.raises(ValueError, match="captions: none"):
+        captioning.variety([], vocabulary)
+
+
 @pytest.mark.parametrize(
     ("references", "captions", "message"),
     [
@@ -406,8 +470,9 @@ def test_bleu_is_that_of_the_paper():
     ],
 )
 def test_bad_references(references, captions, message):
-    with pytest.raises(ValueError, match=message):
-        bleu(references, captions)
+    for score in (bleu, captioning.cider, captioning.rouge_l):
+        with pytest.raises(ValueError, match=message):
+            score(references, captions)
 
 
 def test_baselines():
@@ -449,6 +514,57 @@ def test_a_saved_captioner_captions_in_a_fresh_process(saved, tmp_path):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert not done.returncode, done.stderr
     assert done.stdout.strip() == str(captions[:1])
+
+
+@pytest.mark.parametrize("kind", ["path", "pillow", "array", "tensor", "list", "batch"])
+def test_one_image_of_any_kind(saved, tmp_path, kind):
+    image = PHOTOS[0]
+    Image.fromarray(image).save(tmp_path / "photo.png")
+    made = {
+        "path": str(tmp_path / "photo.png"),
+        "pillow": Image.fromarray(image),
+        "array": image,
+        "tensor": tf.constant(image),
+        "list": [Image.fromarray(image)],
+        "batch": tf.constant(image[None]),
+    }[kind]
+    captioner = Captioner.load(saved)
+    assert captioner.caption(made) == captioner.caption([image])
+
+
+def test_saving_again_keeps_what_others_put_there(saved, tmp_path):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    loaded.save(folder)
+    (folder / "notes.txt").write_text("mine")
+    (folder / "epoch-final.png").mkdir()
+    (folder / "epoch-final.png" / "photo.jpg").write_bytes(b"photo")
+    (folder / "captioner.keras.bak").write_bytes(b"old")
+    loaded.save(folder)
+    assert (folder / "notes.txt").read_text() == "mine"
+    assert (folder / "epoch-final.png" / "photo.jpg").read_bytes() == b"photo"
+    assert (folder / "captioner.keras.bak").exists()
+    assert Captioner.load(folder).caption(PHOTOS) == loaded.caption(PHOTOS)
+
+
+def test_two_that_save_at_once(saved, tmp_path):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: loaded.save(folder), range(12)))
+    assert Captioner.load(folder).caption(PHOTOS) == loaded.caption(PHOTOS)
+
+
+def test_a_full_disk_while_saving(saved, tmp_path, monkeypatch):
+    folder, loaded = tmp_path / "captioner", Captioner.load(saved)
+    loaded.save(folder)
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+
+    def full(path):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(loaded.extractor, "save", full)
+    with pytest.raises(OSError, match=r"cannot save the captioner in .*captioner: No space left"):
+        loaded.save(folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
 
 
 def test_saving_again_replaces_a_captioner_and_nothing_else(saved, tmp_path):

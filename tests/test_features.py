@@ -264,8 +264,9 @@ def test_an_interrupted_extraction_goes_on(paths, out, monkeypatch, run_counts, 
     with pytest.raises(FileNotFoundError, match="features.json"):
         Features.open(out)
     assert sum(run_counts) == 4 * batches
-    with open(out / "features.npy.part", "ab") as file:
-        file.write(bytes(999))  # what was on its way when the kill came
+    rows = np.lib.format.open_memmap(out / "features.npy.part", "r+")
+    rows[4 * batches :] = np.nan  # what was on its way when the kill came
+    rows.flush()
     extractor_of(out).extract_features(paths)
     assert sum(run_counts) == len(paths)
     for name in FILES:
@@ -273,7 +274,7 @@ def test_an_interrupted_extraction_goes_on(paths, out, monkeypatch, run_counts, 
 
 
 @pytest.mark.parametrize(
-    "operation", [("replace", i) for i in range(9)] + [("fsync", i) for i in (0, 1, 7, 8, 13, 14)]
+    "operation", [("replace", i) for i in range(9)] + [("fsync", i) for i in (0, 1, 6, 7)]
 )
 def test_killed_at_any_file_operation(paths, out, monkeypatch, operation, run_counts):
     """Old features are there, and new ones are on the way."""
@@ -349,14 +350,16 @@ def test_a_killed_process(tmp_path, out, monkeypatch):
     np.testing.assert_array_equal(found.array, expected.array)
 
 
-def test_a_full_disk(paths, out, monkeypatch):
-    def full(file):
+@pytest.mark.parametrize("operation", ["fsync", "posix_fallocate"])
+def test_a_full_disk(paths, out, monkeypatch, operation):
+    def full(*_):
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(os, "fsync", full)
+        patch.setattr(os, operation, full)
         with pytest.raises(OSError, match=r" cannot write [^ ]*npy.part: No space .* Make room"):
             extractor_of(out).extract_features(paths)
+    assert "features.npy.part" not in files(out)
     np.testing.assert_array_equal(extractor_of(out).extract_features(paths).array, EXTRACT(paths))
 
 
@@ -418,7 +421,6 @@ def test_pictures_that_will_not_do(paths):
             [picture, picture / 255],
             r"1 of 2 photos .*\n  picture 1: float64 \(9, 9, 3\), but uint8",
         ),
-        (picture, r"9 of 9 photos .*\n  picture 0: uint8 \(9, 3\), but uint8 \(height"),
         ([picture[..., 0]], r"picture 0: uint8 \(9, 9\), but"),
         (paths[:1] + ["none.png"], "1 of 2 photos .*\n.*none.png"),
     ):

@@ -280,3 +280,20 @@ def test_numbers_that_are_refused(tmp_path, write, wrong):
 def test_size_that_is_refused():
     with pytest.raises(ValueError, match="size 2000"):
         draw(0, 2000)
+
+
+def test_check_caption():
+    """All that a scene's own captions say is right; of another scene, most is not."""
+    right = {"colour": 0, "number": 0, "action": 0}
+    wrong = dict(right)
+    for i in range(100):
+        scene = scenes.compose(i)
+        for caption in scenes.describe(scene):
+            for what, found in scenes.check_caption(scene, caption).items():
+                right[what] += len(found)
+                assert all(found), (scene, caption)
+        other = scenes.describe(scenes.compose(i + 1))[0]
+        for what, found in scenes.check_caption(scene, other).items():
+            wrong[what] += len(found) - sum(found)
+    assert min(right.values()) > 50
+    assert min(wrong.values()) > 10

@@ -2,16 +2,21 @@
 
 from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCaptioner, RNNDecoder
 from recipes.captioning.batches import CaptionBatches
-from recipes.captioning.captioner import Captioner
-from recipes.captioning.decoding import generate
+from recipes.captioning.beam_search import PrintCaptions, generate
 from recipes.captioning.evaluation import (
     attention_in_boxes,
     bleu,
+    by_noun,
+    cider,
     most_frequent_caption,
     nearest_captions,
+    rouge_l,
+    variety,
 )
 from recipes.captioning.features import Features, ImageCaptionFeatureExtractor
 from recipes.captioning.merge import MergeCaptioner
+from recipes.captioning.pipeline import Captioner
+from recipes.captioning.transformer import TransformerCaptioner
 from recipes.captioning.vocabulary import Vocabulary
 
 __all__ = [
@@ -23,11 +28,17 @@ __all__ = [
     "ImageCaptioner",
     "ImageCaptionFeatureExtractor",
     "MergeCaptioner",
+    "PrintCaptions",
     "RNNDecoder",
+    "TransformerCaptioner",
     "Vocabulary",
     "attention_in_boxes",
     "bleu",
+    "by_noun",
+    "cider",
     "generate",
     "most_frequent_caption",
     "nearest_captions",
+    "rouge_l",
+    "variety",
 ]

@@ -1,4 +1,4 @@
-"""The attention captioner: before each word it looks again, at what matters for that word."""
+"""The attention captioner: before each word it attends anew to the places of the image."""
 
 import keras
 import numpy as np
@@ -11,7 +11,7 @@ from recipes.captioning.vocabulary import END, PAD
 
 @keras.saving.register_keras_serializable(package="recipes")
 class CNNEncoder(layers.Layer):
-    """Spatial features of a frozen net -> vectors of the decoder's size: Dense, ReLU, by place.
+    """Spatial features of a frozen network -> vectors of the decoder's size: Dense and ReLU.
 
     Args:
         embedding: length of a place's vector.
@@ -59,16 +59,16 @@ class BahdanauAttention(layers.Layer):
         return self.w1(places)
 
     def call(self, places, hidden, keys=None):
-        """What to look at next.
+        """The weighted sum of the places that the decoder gets to see next.
 
         Args:
             places: float `(batch, places, embedding)`.
             hidden: float `(batch, hidden)`, the state of the decoder.
-            keys: what `keys` has made of `places`; None: they are made here.
+            keys: `keys(places)`, where they are known already.
 
         Returns:
             `(context, weights)`: the weighted sum of the places, `(batch, embedding)`, and the
-            weights, `(batch, places)`, in all 1.
+            weights, `(batch, places)`, which sum to 1.
         """
         keys = self.keys(places) if keys is None else keys
         scores = self.v(ops.tanh(keys + self.w2(hidden)[:, None]))[..., 0]
@@ -82,16 +82,16 @@ class BahdanauAttention(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="recipes")
 class RNNDecoder(layers.Layer):
-    """Embedding, attention, GRU, Dense, logits: the next word from the last one and the picture.
+    """Embedding, attention, GRU, Dense, logits: the next word from the last one and the image.
 
     Args:
         vocabulary_size: number of words, with the special ones.
         embedding: length of a word's vector.
         units: of the GRU and of the Dense layer after it.
         attention_units: length of an attention key.
-        dropout: share of the words' vectors and of the GRU's outputs that is left out in training.
-        carry_state: whether the GRU goes on from word to word. False: it starts from zeros at
-            each, as in the classic version of this recipe, which calls it without its state.
+        dropout: rate, for the words' vectors and the GRU's outputs.
+        carry_state: whether the GRU keeps its state from word to word. False: it starts from
+            zeros at each, as in the classic version of this recipe, which calls it without one.
         seed: int, of the dropout.
     """
 
@@ -138,22 +138,20 @@ class RNNDecoder(layers.Layer):
         Returns:
             `(logits, attention)`: `(batch, length, vocabulary)`, `(batch, length, places)`.
         """
-        vectors = self.word_dropout(self.embed(words), training=training)
-        vectors = tf.transpose(vectors, (1, 0, 2))  # (length, batch, embedding)
-        keys = self.attention.keys(places)
-        count, length = tf.shape(words)[0], tf.shape(words)[1]
+        words = self.word_dropout(self.embed(words), training=training)
+        words = tf.transpose(words, (1, 0, 2))  # (length, batch, embedding)
+        keys = self.attention.keys(places)  # the same for all words
+        batch, length = tf.shape(words)[1], tf.shape(words)[0]
 
-        def look(now, state, outputs, maps):
-            state, weights = self.turn(vectors[now], state, places, keys)
-            return now + 1, state, outputs.write(now, state), maps.write(now, weights)
+        def next_word(i, state, outputs, maps):
+            state, weights = self.update(words[i], state, places, keys)
+            return i + 1, state, outputs.write(i, state), maps.write(i, weights)
 
-        start = (
-            tf.constant(0),
-            self.start(count),
-            tf.TensorArray(self.compute_dtype, length, element_shape=(None, self.units)),
-            tf.TensorArray("float32", length, element_shape=(None, places.shape[1])),
+        outputs = tf.TensorArray(self.compute_dtype, length, element_shape=(None, self.units))
+        maps = tf.TensorArray("float32", length, element_shape=(None, places.shape[1]))
+        _, _, outputs, maps = tf.while_loop(
+            lambda i, *_: i < length, next_word, (0, self.start(batch), outputs, maps)
         )
-        _, _, outputs, maps = tf.while_loop(lambda now, *_: now < length, look, start)
         outputs = tf.transpose(outputs.stack(), (1, 0, 2))  # (batch, length, units)
         outputs = self.hidden_dropout(outputs, training=training)
         return self.logits(self.hidden(outputs)), tf.transpose(maps.stack(), (1, 0, 2))
@@ -162,16 +160,16 @@ class RNNDecoder(layers.Layer):
         """The state before the first word, float `(count, units)`."""
         return tf.zeros((count, self.units), self.compute_dtype)
 
-    def turn(self, vectors, state, places, keys):
-        """One word: its vectors `(batch, embedding)` -> the next state, and where it looked."""
+    def update(self, word, state, places, keys):
+        """Attends, then updates the GRU: word vectors `(batch, embedding)` -> state, weights."""
         context, weights = self.attention(places, state, keys)
         before = state if self.carry_state else tf.zeros_like(state)
-        state, _ = self.cell(tf.concat([context, vectors], -1), [before])
+        state, _ = self.cell(tf.concat([context, word], -1), [before])
         return state, weights
 
     def step(self, words, places, keys, state):
         """One word, in decoding: `(logits, state, weights)`."""
-        state, weights = self.turn(self.embed(words), state, places, keys)
+        state, weights = self.update(self.embed(words), state, places, keys)
         return self.logits(self.hidden(state)), state, weights
 
     def get_config(self):
@@ -189,9 +187,9 @@ class ImageCaptioner(CaptionModel):
         embedding: length of a place's vector, and of a word's.
         units: of the GRU and of the Dense layer after it.
         attention_units: length of an attention key.
-        dropout: of places, words and outputs; the book has none.
+        dropout: rate, for places, words and outputs; the book has none.
         doubly_stochastic: weight of Xu et al.'s regularizer, the mean over the places of
-            (1 - attention of all words)^2: every place should be looked at once in all.
+            (1 - attention summed over the words)^2: each place should get as much attention.
         carry_state: as for `RNNDecoder`.
         seed: int, of the dropout.
     """
@@ -215,11 +213,7 @@ class ImageCaptioner(CaptionModel):
             doubly_stochastic=doubly_stochastic, carry_state=carry_state, seed=seed,
         )  # fmt: skip
         super().__init__(settings, **kwargs)
-        if len(self.feature_shape) not in (2, 3) or min(self.feature_shape) < 1:
-            raise ValueError(
-                f"feature_shape {self.feature_shape}: (rows, columns, channels) or (places, "
-                "channels) is needed; spatial features"
-            )
+        self.check_spatial()
         self.places = int(np.prod(self.feature_shape[:-1]))
         self.encoder = CNNEncoder(embedding)
         self.place_dropout = layers.Dropout(dropout, seed=seed + 2)
@@ -236,7 +230,7 @@ class ImageCaptioner(CaptionModel):
             said = tf.cast((words != PAD) & (words != END), attention.dtype)
             once = 1 - tf.reduce_sum(attention * said[..., None], 1)
             penalty = self.doubly_stochastic * tf.reduce_mean(tf.square(once))
-            if "weight" in inputs:  # one of several replicas; of no images the mean is NaN
+            if "weight" in inputs:  # of one of several replicas; without images the mean is NaN
                 penalty = tf.math.multiply_no_nan(penalty, inputs["weight"])
             self.add_loss(penalty)
         return logits

@@ -3,6 +3,7 @@
 import numpy as np
 import tensorflow as tf
 
+from recipes.captioning.vocabulary import pad
 from recipes.training.batches import WITHOUT_AUTOTUNE
 
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
@@ -49,8 +50,8 @@ class CaptionBatches:
             raise ValueError(f"{len(texts)} captions in batches of {batch_size}: 1 or more each")
         self.features, self.batch_size, self.seed, self.epoch = features, batch_size, seed, 0
         self.rows = np.repeat(rows, [len(image) for image in captions])
-        self.words = vocabulary.encode(texts)
-        self.lengths = (self.words != 0).sum(1)
+        self.words = vocabulary.numbers(texts)
+        self.lengths = np.array([len(row) for row in self.words])
         self.steps = -(-len(texts) // batch_size)
         self.steps = min(steps or self.steps, self.steps)
         self.settings = dict(rows=len(texts), batch_size=batch_size, seed=seed, steps=self.steps)
@@ -70,11 +71,17 @@ class CaptionBatches:
         rng = np.random.default_rng([self.seed, self.epoch])
         self.epoch += 1
         for positions in self._order(rng)[: self.steps]:
-            rows, words = self.rows[positions], self.words[positions, : self.lengths[positions[-1]]]
+            words = pad([self.words[i] for i in positions])
             # Each row of a file once: the captions of an image often come together.
-            unique, where = np.unique(rows, return_inverse=True)
-            features = np.asarray(self.features[unique], np.float32)[where]
-            yield {"features": features, "words": words[:, :-1]}, words[:, 1:]
+            rows, where = np.unique(self.rows[positions], return_inverse=True)
+            features = np.asarray(self.features[rows], np.float32)
+            finite = np.isfinite(features).all(tuple(range(1, features.ndim)))
+            if not finite.all():  # ReLU makes 0 of NaN: the loss would stay finite
+                raise ValueError(
+                    f"features: row {rows[finite.argmin()]} holds NaN or infinite values; extract "
+                    "the features again"
+                )
+            yield {"features": features[where], "words": words[:, :-1]}, words[:, 1:]
 
     def _order(self, rng):
         """Positions of the captions of each batch, the longest caption last."""

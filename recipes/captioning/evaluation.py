@@ -1,13 +1,19 @@
-"""How good captions are: BLEU, and two baselines that need no captioner."""
+"""How good captions are: BLEU, CIDEr-D, ROUGE-L, variety, and baselines that need no captioner.
 
+All scores clean captions and references by `vocabulary.clean`. The COCO server uses the Penn
+Treebank tokenizer, which drops punctuation as well, but splits "man's" in two.
+"""
+
+import math
 import warnings
 from collections import Counter
+from typing import NamedTuple
 
 import numpy as np
 from nltk.translate.bleu_score import corpus_bleu
 from sklearn.neighbors import NearestNeighbors
 
-from recipes.captioning.vocabulary import clean
+from recipes.captioning.vocabulary import SPECIAL, clean
 
 
 def bleu(references, captions):
@@ -27,18 +33,109 @@ def bleu(references, captions):
         ValueError: no captions, another number of them than of images, or an image without a
             reference.
     """
-    if not captions or len(captions) != len(references):
-        raise ValueError(f"captions: {len(captions)} for {len(references)} images")
-    bare = [i for i, texts in enumerate(references) if isinstance(texts, str) or not texts]
-    if bare:
-        raise ValueError(f"references: no list of captions for the images {bare[:10]}")
-    references = [[clean(text) for text in texts] for texts in references]
+    references, captions = _tokens(references, captions)
     weights = [(1 / n,) * n for n in (1, 2, 3, 4)]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # that a score is 0, which can be seen
-        scores = corpus_bleu(references, [clean(text) for text in captions], weights=weights)
+        scores = corpus_bleu(references, captions, weights=weights)
     # Where nothing matches NLTK gives 1e-231, where nothing could, 0.
     return {f"BLEU-{n}": round(float(score), 12) for n, score in enumerate(scores, 1)}
+
+
+def cider(references, captions):
+    """CIDEr-D of captions (Vedantam, Zitnick, Parikh 2015): similarity of tf-idf of n-grams.
+
+    N-grams that many images have in their references weigh little, so that "a man in a" brings
+    less than "snowboarder". The score is the mean over the images, and over n from 1 to 4, of ten
+    times the cosine of both vectors, clipped and with the Gaussian penalty for another length.
+
+    Args:
+        references, captions: as for `bleu`.
+
+    Returns:
+        float in [0, 10]. Papers state either this or 100 times as much.
+
+    Raises:
+        ValueError: as for `bleu`.
+    """
+    references, captions = _tokens(references, captions)
+    counted = [[_ngrams(words) for words in texts] for texts in references]
+    images_with = Counter(ngram for texts in counted for ngram in set().union(*texts))
+
+    def weigh(counts):
+        weights = [{}, {}, {}, {}]
+        for ngram, count in counts.items():
+            rarity = math.log(len(references) / max(images_with[ngram], 1))
+            weights[len(ngram) - 1][ngram] = count * rarity
+        return weights
+
+    def similarity(caption, reference):
+        """The clipped cosine, averaged over n."""
+        total = 0.0
+        for a, b in zip(weigh(caption), weigh(reference), strict=True):
+            dot = sum(min(weight, b[ngram]) * b[ngram] for ngram, weight in a.items() if ngram in b)
+            norm = math.hypot(*a.values()) * math.hypot(*b.values())
+            total += dot / norm if norm else 0.0
+        return total / 4
+
+    scores = []
+    for words, texts, counts in zip(captions, references, counted, strict=True):
+        for reference, reference_counts in zip(texts, counts, strict=True):
+            penalty = math.exp(-((len(words) - len(reference)) ** 2) / (2 * 6.0**2))
+            scores.append(10 * penalty * similarity(_ngrams(words), reference_counts) / len(texts))
+    return sum(scores) / len(captions)
+
+
+def rouge_l(references, captions):
+    """ROUGE-L of captions (Lin 2004): F-score of the longest common subsequence of words.
+
+    Recall counts 1.2 squared times as much as precision. Of an image's references, the best
+    precision and the best recall are taken, as the COCO caption code does.
+
+    Args:
+        references, captions: as for `bleu`.
+
+    Returns:
+        float in [0, 1], the mean over the images.
+
+    Raises:
+        ValueError: as for `bleu`.
+    """
+    references, captions = _tokens(references, captions)
+    scores = []
+    for words, texts in zip(captions, references, strict=True):
+        common = [_common_subsequence(words, reference) for reference in texts]
+        precision = max(common) / max(len(words), 1)
+        recall = max(n / max(len(reference), 1) for n, reference in zip(common, texts, strict=True))
+        weighted = recall + 1.2**2 * precision
+        scores.append((1 + 1.2**2) * precision * recall / weighted if weighted else 0.0)
+    return sum(scores) / len(scores)
+
+
+def variety(captions, vocabulary):
+    """How much captions differ: what tells a captioner from one that repeats a few sentences.
+
+    Args:
+        captions: list of str.
+        vocabulary: a `Vocabulary`.
+
+    Returns:
+        dict: "distinct", the share of captions that no earlier one equals; "length", the mean
+        number of words; "unused", the share of the vocabulary's words that no caption has.
+
+    Raises:
+        ValueError: no captions.
+    """
+    if not captions:
+        raise ValueError("captions: none")
+    words = [clean(text) for text in captions]
+    used = {word for text in words for word in text}
+    known = set(vocabulary.words[len(SPECIAL) :])
+    return {
+        "distinct": len(set(map(tuple, words))) / len(captions),
+        "length": sum(map(len, words)) / len(captions),
+        "unused": len(known - used) / len(known),
+    }
 
 
 def most_frequent_caption(captions):
@@ -71,22 +168,38 @@ def nearest_captions(train_features, train_captions, features):
     return [train_captions[i][0] for i in nearest]
 
 
+class InBox(NamedTuple):
+    """How much of the attention to one noun lies in the boxes of what it names.
+
+    Attributes:
+        word: the noun.
+        share: the share of attention in the boxes: attention correctness (Liu et al. 2017).
+        area: the share of the image that the boxes cover, which uniform attention would give.
+        centre: what a Gaussian around the image's centre would give, whose standard deviation is a
+            quarter of each side: photographers put the main thing there.
+    """
+
+    word: str
+    share: float
+    area: float
+    centre: float
+
+
 def attention_in_boxes(tokens, attention, grid, boxes, nouns):
     """For each noun of a caption, the share of attention within the boxes of what it names.
 
-    Attention is taken as spread evenly within each place. Uniform attention then gives exactly
-    the share of the picture that the boxes cover: that is what chance would give.
+    Attention is taken as spread evenly within each place.
 
     Args:
         tokens: list of str, the words of one caption.
         attention: float `(words, places)`, at least one row for each of them.
         grid: `(rows, columns)` of the places.
-        boxes: list of `(category, (x, y, width, height))` of the picture, in fractions of it, as
-            `coco.boxes` gives them.
+        boxes: list of `(category, (x, y, width, height))` of the image, in fractions of it, as
+            `coco.boxes` and `flickr8k.boxes` give them.
         nouns: dict, category -> the words by which it may be named.
 
     Returns:
-        A list of `(word, share, chance)`, for the words that name something that has a box.
+        A list of `InBox`, for the words that name something that has a box.
 
     Raises:
         ValueError: a grid that does not go with the attention.
@@ -94,13 +207,63 @@ def attention_in_boxes(tokens, attention, grid, boxes, nouns):
     attention = np.asarray(attention)
     if attention.ndim != 2 or attention.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"grid {grid}, but attention has the shape {attention.shape}")
+    prior = np.outer(*(np.exp(-8 * ((np.arange(n) + 0.5) / n - 0.5) ** 2) for n in grid))
+    prior /= prior.sum()
     found = []
     for word, weights in zip(tokens, attention, strict=False):
         named = [box for category, box in boxes if word in nouns.get(category, ())]
         if named:
             inside = _covered(named, grid)
-            found.append((word, float((weights * inside.ravel()).sum()), float(inside.mean())))
+            share = float((weights * inside.ravel()).sum())
+            found.append(InBox(word, share, float(inside.mean()), float((prior * inside).sum())))
     return found
+
+
+def by_noun(found, at_least=5):
+    """The means of `attention_in_boxes` for each noun that was said often enough.
+
+    Args:
+        found: list of `InBox`, of any number of captions.
+        at_least: how often a noun has to be there.
+
+    Returns:
+        dict, word -> `(count, share, area, centre)`, the most frequent first.
+    """
+    counts = Counter(one.word for one in found)
+    return {
+        word: (count, *np.mean([one[1:] for one in found if one.word == word], axis=0).tolist())
+        for word, count in counts.most_common()
+        if count >= at_least
+    }
+
+
+def _tokens(references, captions):
+    """The words of both sides, or the error that `bleu` documents."""
+    if not captions or len(captions) != len(references):
+        raise ValueError(f"captions: {len(captions)} for {len(references)} images")
+    bare = [i for i, texts in enumerate(references) if isinstance(texts, str) or not texts]
+    if bare:
+        raise ValueError(f"references: no list of captions for the images {bare[:10]}")
+    references = [[clean(text) for text in texts] for texts in references]
+    return references, [clean(text) for text in captions]
+
+
+def _ngrams(words):
+    """Counts of the runs of one to four words, as tuples."""
+    return Counter(tuple(words[i : i + n]) for n in (1, 2, 3, 4) for i in range(len(words) - n + 1))
+
+
+def _common_subsequence(a, b):
+    """Length of the longest common subsequence, by dynamic programming."""
+    lengths = [0] * (len(b) + 1)
+    for x in a:
+        before = 0
+        for i, y in enumerate(b, 1):
+            before, lengths[i] = (
+                lengths[i],
+                before + 1 if x == y else max(lengths[i], lengths[i - 1]),
+            )
+    return lengths[-1]
 
 
 def _covered(boxes, grid, fine=16):

@@ -8,7 +8,6 @@ both names end in `.part`.
 import contextlib
 import functools
 import hashlib
-import io
 import json
 import os
 import time
@@ -55,7 +54,7 @@ class Features:
     def of(cls, folder, index, paths):
         """As `open`, with an index that was read already, and where the photos are now."""
         kept, settings = without(paths, index["bad"]), index["settings"]
-        wanted = (len(kept), *settings["shape"])
+        wanted = (len(paths), *settings["shape"])
         try:
             array = np.load(folder / ARRAY, mmap_mode="r", allow_pickle=False)
             if array.shape != wanted or array.dtype != settings["dtype"]:
@@ -67,7 +66,7 @@ class Features:
             raise ValueError(
                 f"{folder / ARRAY} cannot be used: {error}. Remove {folder} and extract anew"
             ) from error
-        return cls(array, kept)
+        return cls(array[: len(kept)], kept)  # the last rows are of bad photos
 
     def __len__(self):
         return len(self.array)
@@ -91,7 +90,7 @@ class Features:
         return {os.path.abspath(path): row for row, path in enumerate(self.paths)}
 
 
-class Unfinished:
+class PartialFeatures:
     """Features that are being written. After a kill, all up to the last `save` is still there.
 
     Args:
@@ -99,34 +98,30 @@ class Unfinished:
         wanted: what `describe` returns.
 
     Raises:
-        ValueError: unfinished features of another net are there.
+        ValueError: unfinished features of another network are there.
+        OSError: the folder cannot be written, or has no room for the features.
     """
 
     def __init__(self, folder, wanted):
         self.folder, self.wanted, self.saved = folder, wanted, time.monotonic()
         self.part, self.progress = folder / f"{ARRAY}.part", folder / f"{INDEX}.part"
-        settings = wanted["settings"]
         digest = hashlib.sha256(json.dumps(wanted["images"]).encode()).hexdigest()
+        settings, self.array = wanted["settings"], None
         self.state = {"settings": settings, "images_sha256": digest, "done": 0, "bad": []}
-        self.row_bytes = np.empty(settings["shape"], settings["dtype"]).nbytes
+        self.shape = (len(wanted["images"]), *settings["shape"])
         if self.progress.is_file():
             self._resume()
-        with self._writing():
-            self.file = open(self.part, "r+b" if self.state["done"] else "wb")  # noqa: SIM115
-            self.file.write(self._header(0))
-            self.file.seek(self.rows * self.row_bytes, os.SEEK_CUR)
-            self.file.truncate()  # what came after the last `save`
-            self.save()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.file.close()
+        if self.array is None:
+            with self._writing():
+                # A row for each photo, though rows of bad photos are left over at the end.
+                dtype = settings["dtype"]
+                self.array = np.lib.format.open_memmap(self.part, "w+", dtype, self.shape)
+                _reserve(self.part)
+                self.save()
 
     @property
     def done(self):
-        """Number of photos that were seen to."""
+        """Number of photos that were read."""
         return self.state["done"]
 
     @property
@@ -134,21 +129,18 @@ class Unfinished:
         """List of `[position, fault]`."""
         return self.state["bad"]
 
-    @property
-    def rows(self):
-        return self.done - len(self.bad)
-
     def add(self, rows, bad):
+        """Appends the rows of the next photos, and the faults of those that have none."""
+        first = self.done - len(self.bad)
+        self.array[first : first + len(rows)] = rows
         self.state["done"] += len(rows) + len(bad)
         self.state["bad"] += bad
-        with self._writing():
-            self.file.write(rows)
-            if time.monotonic() - self.saved >= SAVE_SECONDS:
+        if time.monotonic() - self.saved >= SAVE_SECONDS:
+            with self._writing():
                 self.save()
 
     def save(self):
-        self.file.flush()
-        os.fsync(self.file.fileno())
+        self.array.flush()
         write_json(self.progress, self.state)
         self.saved = time.monotonic()
 
@@ -156,10 +148,8 @@ class Unfinished:
         """Gives the files their final names; returns the index."""
         index = {**self.wanted, "bad": self.bad}
         with self._writing():
-            self.file.seek(0)
-            self.file.write(self._header(self.rows))
             self.save()
-            self.file.close()
+            self.array = None  # Windows renames no file that is mapped
             # In this order no index ever stands beside rows that are not its own.
             (self.folder / INDEX).unlink(missing_ok=True)
             os.replace(self.part, self.folder / ARRAY)
@@ -177,28 +167,31 @@ class Unfinished:
         if whole and not self.part.exists() and not (self.folder / INDEX).exists():
             with contextlib.suppress(FileNotFoundError):  # killed in `finish`, between two renames
                 os.replace(self.folder / ARRAY, self.part)
-        size = len(self._header(0)) + (found["done"] - len(found["bad"])) * self.row_bytes
-        if self.part.is_file() and self.part.stat().st_size >= size:
-            self.state = found
-
-    def _header(self, rows):
-        """The head of a .npy file, which NumPy makes equally long for any number of rows."""
-        settings, head = self.wanted["settings"], io.BytesIO()
-        shape, kind = (rows, *settings["shape"]), np.dtype(settings["dtype"]).str
-        array = {"descr": kind, "fortran_order": False, "shape": shape}
-        np.lib.format.write_array_header_1_0(head, array)
-        return head.getvalue()
+        with contextlib.suppress(OSError, ValueError):  # else the array is made anew
+            array = np.lib.format.open_memmap(self.part, "r+")
+            if (array.shape, array.dtype) == (self.shape, found["settings"]["dtype"]):
+                self.array, self.state = array, found
 
     @contextlib.contextmanager
     def _writing(self):
         try:
             yield
         except OSError as error:
+            if not self.progress.exists():  # nothing that could be gone on with
+                self.array = None
+                self.part.unlink(missing_ok=True)
             raise OSError(
                 error.errno,
                 f"cannot write {self.part}: {error.strerror or error}. Make room or get the "
                 "permission, and call again: it goes on where it stopped",
             ) from error
+
+
+def _reserve(path):
+    """Claims the disk space of a file: a full disk would kill a process that writes to a map."""
+    if hasattr(os, "posix_fallocate"):
+        with open(path, "r+b") as file:
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
 
 
 def describe(paths, settings):

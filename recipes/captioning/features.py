@@ -13,12 +13,13 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from recipes.backbones import PUBLISHED, load_backbone
 from recipes.captioning.feature_file import (
     Features,
-    Unfinished,
+    PartialFeatures,
     describe,
     find,
     name,
@@ -29,7 +30,7 @@ from recipes.datasets import files, image_files, scale
 
 __all__ = ["Features", "ImageCaptionFeatureExtractor"]
 
-CONFIG, MODEL = "extractor.json", "extractor.keras"
+CONFIG, MODEL = EXTRACTOR_FILES = "extractor.json", "extractor.keras"
 DTYPES = ("float16", "float32")
 SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
 
@@ -104,7 +105,7 @@ class ImageCaptionFeatureExtractor:
         of photos that have changed since, are made anew, and a printed line says why.
 
         Args:
-            image_paths: list of files, of any size; or a folder.
+            image_paths: list of files, of any size; or one file, or a folder.
             skip_bad: leave out photos that cannot be read, and print which; else they are an error
                 at the end, after which all the rest need not be done again.
 
@@ -135,8 +136,8 @@ class ImageCaptionFeatureExtractor:
         """The features of a few photos, in memory.
 
         Args:
-            images: uint8 `(batch, height, width, 3)`, or a list of such pictures of any sizes, of
-                files, or of both; or a folder.
+            images: a file, a folder, a PIL image, or a uint8 array or tensor `(height, width, 3)`;
+                a list of them, of any sizes; or uint8 `(batch, height, width, 3)`.
 
         Returns:
             array of `dtype`, `(batch, channels)` or `(batch, rows, columns, channels)`.
@@ -229,10 +230,10 @@ class ImageCaptionFeatureExtractor:
         with files.locked(folder / "features"):
             index = find(folder, wanted, explain=True)  # made by another process meanwhile?
             if index is None:
-                with Unfinished(folder, wanted) as file:
-                    for rows, bad in self._run(paths, file.done):
-                        file.add(rows, bad)
-                    index = file.finish()
+                file = PartialFeatures(folder, wanted)
+                for rows, bad in self._run(paths, file.done):
+                    file.add(rows, bad)
+                index = file.finish()
         return index
 
     def _in_memory(self, images):
@@ -286,13 +287,25 @@ class ImageCaptionFeatureExtractor:
 
 
 def _listed(images):
-    """A list of what was handed in: files, or pictures."""
+    """A list of what was handed in: files and uint8 arrays."""
     if isinstance(images, (str, os.PathLike)):
-        images = image_files.find(images)
-    images = [x if isinstance(x, np.ndarray) else Path(x) for x in images]
+        path = Path(images)
+        images = [path] if path.is_file() else image_files.find(path)
+    elif isinstance(images, Image.Image) or len(getattr(images, "shape", ())) == 3:
+        images = [images]
+    images = [_file_or_array(image) for image in images]
     if not images:
         raise ValueError("there are no photos to extract features from: the list is empty")
     return images
+
+
+def _file_or_array(image):
+    if isinstance(image, (str, os.PathLike)):
+        return Path(image)
+    if isinstance(image, Image.Image):  # as `image_files.read`: upright, transparent over white
+        image = ImageOps.exif_transpose(image).convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return np.asarray(image)
 
 
 def load_model(path):

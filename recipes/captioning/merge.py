@@ -1,4 +1,4 @@
-"""The merge captioner: a photo's features meet the words after the LSTM, not within it."""
+"""The merge captioner: the image joins the words after the LSTM, not within it."""
 
 import keras
 import numpy as np
@@ -15,15 +15,15 @@ class MergeCaptioner(CaptionModel):
     features -> dropout -> Dense; words -> Embedding -> dropout -> LSTM; the sum of both -> Dense
     -> a logit for each word of the vocabulary.
 
-    It is trained on whole captions: the LSTM's output at a word depends on the words up to there
-    and on no later one, so that one pass does what the book does with a row of data for each word.
+    It is trained on whole captions. The LSTM's output at a word depends on the words up to there
+    alone, so one pass does what the book does with a row of data for each word.
 
     Args:
         vocabulary_size: number of words, with the special ones.
         feature_shape: `(channels,)`, the pooled features of one image.
         width: units of the LSTM and of the Dense layers.
         embedding: length of a word's vector.
-        dropout: share of features, and of the words' vectors, that is left out in training.
+        dropout: rate, for the features and the words' vectors.
         seed: int, of the dropout.
     """
 

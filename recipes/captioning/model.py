@@ -26,6 +26,7 @@ class CaptionModel(RecipeModel):
 
     def __init__(self, settings, **kwargs):
         super().__init__(settings, **kwargs)
+        self.supports_jit = False  # XLA would compile anew for each length of a batch
         self.searches = {}  # the compiled beam searches, by the number of beams
 
     def compile(self, optimizer="adam", loss=masked_cross_entropy, **kwargs):
@@ -63,6 +64,17 @@ class CaptionModel(RecipeModel):
         inputs = {**inputs, "weight": replicas.balanced(one, tf.shape(words)[0])}
         return inputs, words, replicas.balanced(one, count, replicas.SUM)
 
+    def check_spatial(self):
+        """Raises `ValueError` unless `feature_shape` has places."""
+        if len(self.feature_shape) not in (2, 3) or min(self.feature_shape) < 1:
+            raise ValueError(
+                f"feature_shape {self.feature_shape}: (rows, columns, channels) or (places, "
+                "channels) is needed; spatial features"
+            )
+
+    def check_length(self, length):
+        """Raises `ValueError` if captions of so many words, with the start, are too long."""
+
     def check_features(self, features):
         """Raises `ValueError` unless `features` are those that the captioner was built for."""
         shape = tuple(features.shape)
@@ -81,6 +93,7 @@ class CaptionModel(RecipeModel):
                 "recipes.captioning.CaptionBatches makes one"
             )
         self.check_features(batch[0]["features"])
+        self.check_length(batch[1].shape[1])
         least, most = int(tf.reduce_min(batch[1])), int(tf.reduce_max(batch[1]))
         if not 0 <= least <= most < self.vocabulary_size:
             raise ValueError(

@@ -28,6 +28,14 @@ def clean(text):
     return "".join(kept).split()
 
 
+def pad(rows):
+    """int32 arrays of any lengths -> `(rows, longest)`, padded on the right."""
+    padded = np.full((len(rows), max(map(len, rows), default=0)), PAD, np.int32)
+    for line, row in zip(padded, rows, strict=True):
+        line[: len(row)] = row
+    return padded
+
+
 class Vocabulary:
     """The words that a captioner knows. Number 0 is padding, then start, end and unknown.
 
@@ -90,16 +98,18 @@ class Vocabulary:
         Raises:
             ValueError: a caption without a word.
         """
+        return pad(self.numbers(captions))
+
+    def numbers(self, captions):
+        """As `encode`, unpadded: a list of int32 arrays, one for each caption."""
         rows = []
         for text in captions:
             words = clean(text)
             if not words:
                 raise ValueError(f"captions: no word in {text!r}; leave it out")
-            rows.append([START, *(self._numbers.get(word, UNKNOWN) for word in words), END])
-        numbers = np.full((len(rows), max(map(len, rows), default=0)), PAD, np.int32)
-        for line, row in zip(numbers, rows, strict=True):
-            line[: len(row)] = row
-        return numbers
+            known = [self._numbers.get(word, UNKNOWN) for word in words]
+            rows.append(np.array([START, *known, END], np.int32))
+        return rows
 
     def decode(self, numbers):
         """Captions of numbers; what follows an end, and the special words, are left out.

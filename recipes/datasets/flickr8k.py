@@ -1,5 +1,6 @@
 """Flickr8k: 8,091 photos of everyday scenes, five captions each (Hodosh et al. 2013)."""
 
+import csv
 from pathlib import Path
 
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
@@ -23,6 +24,7 @@ TERMS = (
 
 FOLDERS = ("Images", "Flicker8k_Dataset")  # the second is how the publishers spell it
 CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
+BOX_FILE = "phrase_boxes.csv"
 SPLIT_FILES = ("{}.txt", "Flickr_8k.{}Images.txt")
 MAX_BYTES = 100_000_000  # of a text file; the captions have 3.4 million
 
@@ -99,6 +101,47 @@ def _by_hand(home):
         "publishers send by their form, http://hockenmaier.cs.illinois.edu/8k-pictures.html; or "
         "set RECIPES_DATA_DIR to the folder that holds flickr8k/."
     )
+
+
+def boxes(folder=None):
+    """Boxes of what the captions name (Flickr30k Entities, Plummer et al. 2015).
+
+    From `flickr8k_boxes/phrase_boxes.csv` of the data root, a table with the columns image,
+    phrase, x1, y1, x2, y2, width and height, in pixels of the published photo. A phrase goes by
+    its last word: "a brown dog" is "dog". Rows without the photo's width and height are left out.
+
+    Args:
+        folder: the folder that holds the table.
+
+    Returns:
+        dict, name of the photo's file -> list of `(word, (x, y, width, height))`, in fractions of
+        the photo.
+
+    Raises:
+        MissingDataError: there is no such table.
+        ValueError: it is damaged.
+    """
+    path = (data_root() / "flickr8k_boxes" if folder is None else Path(folder)) / BOX_FILE
+    if not path.is_file():
+        raise MissingDataError(
+            f"there is no {path}: a table of the boxes of Flickr30k Entities, "
+            "https://github.com/BryanPlummer/flickr30k_entities"
+        )
+    found = {}
+    with open(path, newline="", encoding="utf-8") as file:
+        for row in csv.DictReader(file):
+            try:
+                if not row["width"]:
+                    continue
+                word = "".join(filter(str.isalnum, row["phrase"].split()[-1].lower()))
+                left, top, right, bottom, width, height = (
+                    float(row[name]) for name in ("x1", "y1", "x2", "y2", "width", "height")
+                )
+                box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
+                found.setdefault(row["image"], []).append((word, box))
+            except (LookupError, TypeError, ValueError, ZeroDivisionError) as error:
+                raise ValueError(f"{path}: a row is damaged ({error}): {row}") from error
+    return found
 
 
 def _first_file(home, names):

@@ -6,7 +6,7 @@ beside them and a tree or a house behind. Picture, captions, boxes and tags all 
 so that a caption never names what is not there.
 """
 
-from toyworlds.scenes.captions import describe, nouns
+from toyworlds.scenes.captions import check_caption, describe, nouns
 from toyworlds.scenes.composition import TAGS, Actor, Scene, attributes, compose
 from toyworlds.scenes.folders import STUFF, write_coco, write_flickr8k
 from toyworlds.scenes.picture import draw
@@ -17,6 +17,7 @@ __all__ = [
     "Actor",
     "Scene",
     "attributes",
+    "check_caption",
     "compose",
     "describe",
     "draw",

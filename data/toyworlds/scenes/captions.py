@@ -1,8 +1,10 @@
 """A scene in words: five captions, and the nouns by which they name things."""
 
+import itertools
+
 import numpy as np
 
-from toyworlds.scenes.composition import DRESSED, PEOPLE, VEHICLES
+from toyworlds.scenes.composition import BRIGHT, DRESSED, PAINTS, PEOPLE, VEHICLES
 
 NUMBERS = {2: "two", 3: "three"}
 # Of several words or phrases the first one is the most usual.
@@ -129,6 +131,9 @@ WEATHER = {
     "cloudy": ("on a cloudy day", "under a gray sky"),
     "sunset": ("at sunset", "under an orange sky"),
 }
+COLOURS = {colour for colours in (BRIGHT, *PAINTS.values()) for colour in colours}
+THING_NOUNS = {word for kind, words in NOUNS.items() if kind not in PEOPLE for word in words}
+FORMS_OF_VERBS = {form: verb for verb, forms in VERBS.items() for form in (verb, *forms)}
 # Five ways to say it: is it going on, in which order, and how rich in colours and other details.
 FORMS = {
     "does": ("who", "does", "company", "where", "behind", "light"),
@@ -159,6 +164,41 @@ def describe(scene):
                 break
         captions.append(caption)
     return captions
+
+
+def check_caption(scene, caption):
+    """Which of a caption's colours, numbers and actions the scene has.
+
+    A colour has to be that of what it is said of: "a black dog" is wrong where the dog is brown,
+    though somebody's shirt be black. An action may be told as any phrase that fits, such as
+    "plays with a ball" for a kick.
+
+    Args:
+        scene: a `Scene`.
+        caption: str.
+
+    Returns:
+        dict, "colour", "number" and "action" -> list of bool, one for each that the caption names.
+    """
+    words = caption.lower().replace(".", " ").replace(",", " ").split()
+    clothes = {x.colour for x in scene.everybody if x.kind in PEOPLE}
+    painted = [(x.kind, x.colour) for x in scene.everybody if x.kind not in PEOPLE]
+    painted += [(x.thing, x.thing_colour) for x in scene.everybody if x.thing_colour]
+    phrases = {
+        phrase.partition(" ")[0]
+        for x in scene.everybody
+        for phrase in PHRASES.get((x.action, x.thing), (x.action,))
+    }
+    right = {"colour": [], "number": [], "action": []}
+    for word, following in itertools.pairwise([*words, ""]):
+        if word in COLOURS and following != "sky":  # else "a red dress", or "in red"
+            colours = {colour for kind, colour in painted if following in NOUNS[kind]}
+            right["colour"].append(word in (colours if following in THING_NOUNS else clothes))
+        elif word in NUMBERS.values():
+            right["number"].append(word == NUMBERS.get(len(scene.actors)))
+        elif word in FORMS_OF_VERBS:
+            right["action"].append(FORMS_OF_VERBS[word] in phrases)
+    return right
 
 
 def a(text):

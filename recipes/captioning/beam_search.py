@@ -15,9 +15,9 @@ class Generated(NamedTuple):
 
     Attributes:
         words: int32 `(images, max_length)`, an end and then padding after the caption.
-        scores: float32 `(images,)`, log-probability over length to the power that was asked for.
-        attention: float32 `(images, max_length, places)`: for each word, and the end, what
-            was looked at, in all 1; then zeros. None for a captioner without attention.
+        scores: float32 `(images,)`, log-probability divided by length to the power `length_power`.
+        attention: float32 `(images, max_length, places)`: for each word, and the end, weights
+            that sum to 1; then zeros. None for a captioner without attention.
     """
 
     words: np.ndarray
@@ -26,17 +26,17 @@ class Generated(NamedTuple):
 
 
 def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_size=64):
-    """The best captions of images.
+    """The best captions of images, by beam search.
 
-    After each word, the `beams` best beginnings are kept; one beam is greedy decoding. Padding,
-    start and unknown never come out, nor does a caption without a word. Among equals the first
-    wins, so that the same features always give the same captions.
+    After each word, the `beams` likeliest partial captions are kept. Padding, start and unknown
+    are never chosen, nor is a caption without a word. Of equally likely words the first one wins:
+    the same features always give the same captions.
 
     Args:
         model: a `CaptionModel`.
         features: float array of any precision, `(images, ...)`, as the model takes them.
-        beams: int, how many beginnings are kept.
-        max_length: words after which a caption is cut off.
+        beams: int, the beam width; 1 is greedy decoding.
+        max_length: the most words of a caption, the end token included.
         length_power: the log-probability of a caption is divided by its length to this power
             (Wu et al. 2016, without their constant): at 0, short captions win too often.
         batch_size: images at a time.
@@ -45,9 +45,11 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
         A `Generated`.
 
     Raises:
-        ValueError: features of another shape, no image, or no beam.
+        ValueError: features of another shape, no images, a beam width below 1, or a `max_length`
+            that the captioner does not know.
     """
     model.check_features(features)
+    model.check_length(max_length)
     if beams < 1 or max_length < 1 or batch_size < 1:
         raise ValueError(
             f"beams {beams}, max_length {max_length}, batch_size {batch_size}: 1 or more each"
@@ -72,6 +74,23 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
     return Generated(words, scores, attention if attention.shape[-1] else None)
 
 
+class PrintCaptions(keras.callbacks.Callback):
+    """Prints the captions of a few images after each epoch: a reader sees sentences grow.
+
+    Args:
+        features: float array, `(images, ...)`, the features of those images.
+        vocabulary: the `Vocabulary` of the captions.
+    """
+
+    def __init__(self, features, vocabulary):
+        super().__init__()
+        self.features, self.vocabulary = features, vocabulary
+
+    def on_epoch_end(self, epoch, logs=None):
+        captions = self.vocabulary.decode(generate(self.model, self.features, beams=1).words)
+        print(f"epoch {epoch + 1}:", " | ".join(captions))
+
+
 def _search(model, beams, features, max_length, length_power):
     count, size = tf.shape(features)[0], model.vocabulary_size
     memory, state = model.begin(features)
@@ -87,13 +106,13 @@ def _search(model, beams, features, max_length, length_power):
 
     def step(now, last, words, scores, lengths, maps, state):
         logits, state, attention = model.step(last, memory, state)
-        chances = tf.nn.log_softmax(tf.cast(logits, tf.float32))
+        log_probs = tf.nn.log_softmax(tf.cast(logits, tf.float32))
         no_end = (now == 0) & (tf.range(size) == END)
-        chances = tf.where(banned | no_end, -np.inf, chances)
+        log_probs = tf.where(banned | no_end, -np.inf, log_probs)
         done = (last == END) | (last == PAD)
-        chances = tf.where(done[:, None], ended, chances)
+        log_probs = tf.where(done[:, None], ended, log_probs)
         attention = tf.where(done[:, None], 0.0, attention)
-        totals = scores[..., None] + tf.reshape(chances, (count, beams, size))
+        totals = scores[..., None] + tf.reshape(log_probs, (count, beams, size))
         scores, best = tf.math.top_k(tf.reshape(totals, (count, beams * size)), beams)
         parents, chosen = best // size, best % size
         lengths = lengths + tf.cast(~tf.reshape(done, (count, beams)), tf.float32)

@@ -1,15 +1,18 @@
 """All that is needed to caption a photo, in one folder."""
 
 import hashlib
+import os
+import shutil
 from pathlib import Path
 
-from recipes.captioning.decoding import generate
-from recipes.captioning.features import ImageCaptionFeatureExtractor, load_model
+from recipes.captioning.beam_search import generate
+from recipes.captioning.features import EXTRACTOR_FILES, ImageCaptionFeatureExtractor, load_model
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
-from recipes.datasets.files import read_json, replace_folder, write_json
+from recipes.datasets.files import locked, read_json, replace_folder, write_json
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
+OWN_FILES = (MODEL, VOCABULARY, CONFIG, *EXTRACTOR_FILES)
 
 
 class Captioner:
@@ -45,13 +48,13 @@ class Captioner:
         """Captions of photos.
 
         Args:
-            images: list of files, or of uint8 pictures `(height, width, 3)`; a uint8 batch; or a
-                folder, whose photos are taken by name.
-            beams: beginnings that are kept; 1 is greedy decoding.
+            images: a file, a folder, whose photos are taken by name, a PIL image, or a uint8
+                array or tensor `(height, width, 3)`; a list of them; or a uint8 batch.
+            beams: beam width; 1 is greedy decoding.
             **options: go to `generate`.
 
         Returns:
-            A list of str, in the order of the images.
+            A list of str, in the order of the images, also for a single one.
 
         Raises:
             ValueError: no images, or some that cannot be read, all in one message.
@@ -61,10 +64,14 @@ class Captioner:
         return self.vocabulary.decode(made.words)
 
     def save(self, folder):
-        """Writes a folder, whole or not at all. A captioner that was saved there is replaced.
+        """Writes a folder, whole or not at all.
+
+        A captioner that was saved there is replaced; other files in the folder stay. While one
+        process saves, another one that wants to save there waits.
 
         Raises:
-            ValueError: there is something else in that folder.
+            ValueError: the folder holds something, but no captioner.
+            OSError: the folder cannot be written.
         """
         folder = Path(folder)
         if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
@@ -75,8 +82,19 @@ class Captioner:
             self.vocabulary.save(part / VOCABULARY)
             self.extractor.save(part)
             write_json(part / CONFIG, {"vocabulary_sha256": _digest(self.vocabulary)})
+            for path in folder.iterdir() if folder.exists() else ():
+                if path.name not in OWN_FILES:
+                    _link(path, part / path.name)
 
-        replace_folder(folder, write)
+        try:
+            with locked(folder):
+                replace_folder(folder, write)
+        except OSError as error:
+            raise OSError(
+                error.errno,
+                f"cannot save the captioner in {folder}: {error.strerror or error}. Make room or "
+                "get the permission, and save again; what was saved there before is unchanged",
+            ) from error
 
     @classmethod
     def load(cls, folder, weights=None):
@@ -101,6 +119,21 @@ class Captioner:
         if not isinstance(model, CaptionModel):
             raise ValueError(f"{folder / MODEL} is a {type(model).__name__}, not a captioner")
         return cls(model, vocabulary, ImageCaptionFeatureExtractor.load(folder, weights=weights))
+
+
+def _link(source, target):
+    """The same file, or folder of files, under another path; a copy where links are unknown."""
+
+    def link(source, target, **_):
+        try:
+            os.link(source, target, follow_symlinks=False)
+        except OSError:
+            shutil.copy2(source, target, follow_symlinks=False)
+
+    if source.is_dir() and not source.is_symlink():
+        shutil.copytree(source, target, symlinks=True, copy_function=link)
+    else:
+        link(source, target)
 
 
 def _digest(vocabulary):
