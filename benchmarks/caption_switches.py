@@ -204,7 +204,8 @@ def extract(cache, photos):
         )
         rows = [call(images[i : i + 128]).numpy() for i in range(0, len(images), 128)]
         rows = np.concatenate(rows)
-        assert np.isfinite(rows).all()
+        if not np.isfinite(rows).all():
+            raise FloatingPointError(f"{name}: features that are not finite")
         np.save(cache / f"{name}.npy", rows)
         print(f"{name} {rows.shape} after {time.monotonic() - began:.0f} s", flush=True)
 
@@ -453,7 +454,8 @@ class Bench:
         for layer in net.layers:
             training = training or layer.name == first
             layer.trainable = training and "BN" not in layer.name
-        assert training, [layer.name for layer in net.layers]
+        if not training:
+            raise ValueError(f"no layer {first!r}: {[layer.name for layer in net.layers]}")
         photos = tf.constant(np.load(self.cache / "photos.npy"))
         return (
             lambda x: net(tf.cast(x, tf.float32) / 127.5 - 1, training=False),
