@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from recipes.datasets import image_files
-from recipes.datasets.download import fetch, unpack
+from recipes.datasets.archives import unpack
+from recipes.datasets.download import fetch
 from recipes.datasets.files import check_choice, data_root, whole_folder
 
 # The authors publish no hash of it.

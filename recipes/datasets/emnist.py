@@ -3,12 +3,12 @@
 import numpy as np
 
 from recipes.datasets import digits
+from recipes.datasets.archives import look_into
 from recipes.datasets.download import fetch
 from recipes.datasets.files import (
     check_choice,
     data_root,
     find_folder,
-    look_into,
 )
 from recipes.datasets.idx import read_images
 

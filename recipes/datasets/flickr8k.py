@@ -3,9 +3,10 @@
 import csv
 from pathlib import Path
 
+from recipes.datasets.archives import look_into, unpack
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
-from recipes.datasets.download import fetch, unpack
-from recipes.datasets.files import MissingDataError, check_choice, data_root, look_into, read_bytes
+from recipes.datasets.download import fetch
+from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
 from recipes.datasets.image_files import image_names, nfc
 
 SPLITS = ("train", "dev", "test", "all")
