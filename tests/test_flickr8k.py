@@ -528,7 +528,7 @@ def test_shares_that_cannot_be(shares):
 
 
 def test_part_without_images():
-    with pytest.raises(ValueError, match="4 images, shared out as .* leave a part without any"):
+    with pytest.raises(ValueError, match="4 images, split as .* leave a part without any"):
         split_by_image(captioned([1] * 4))
 
 

@@ -15,7 +15,7 @@ LONGEST_NAME = 255  # bytes, in the usual file systems
 def unpack(archive, target):
     """Unpack a zip or tar (plain, gz, bz2, xz) file, unless `target` has something in it already.
 
-    A single folder at the top of the archive is left away, and so is `__MACOSX`.
+    A single folder at the top of the archive is dropped, and so is `__MACOSX`.
 
     Args:
         archive: the file.

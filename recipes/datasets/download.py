@@ -62,7 +62,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
 
     The bytes gather in `<path>.part`; when all have come it becomes `<path>.whole`, and `path` if
     they are right. If several processes want the same file, one downloads and the others wait. A
-    file that is there already is taken as it is.
+    file that is there already stays as it is.
 
     Args:
         url: http or https.
@@ -70,7 +70,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
         sha256, md5: hexadecimal hash of the file, if known.
         size: number of bytes of the file, if known.
         timeout: seconds of silence after which to give up.
-        progress: whether to show a bar, and to tell of another process that is waited for.
+        progress: whether to show a bar, and to say so when it waits for another process.
 
     Returns:
         `path` as a `Path`.
@@ -104,7 +104,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
 
 def _receive(url, path, part, timeout, progress):
     """Append to `part` the bytes of `url` that it lacks."""
-    state_file = part.with_name(part.name + ".json")  # tells which version `part` belongs to
+    state_file = part.with_name(part.name + ".json")  # the version that `part` belongs to
     have, state = 0, {}
     if part.is_file() and state_file.is_file():
         with contextlib.suppress(ValueError):

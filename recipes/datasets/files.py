@@ -38,7 +38,7 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, RuntimeEr
 
 
 class MissingDataError(FileNotFoundError):
-    """A dataset is neither in the data root nor to be had; the message says what to put where."""
+    """A dataset is neither in the data root nor available; the message says what to put where."""
 
 
 class InUseError(RuntimeError):

@@ -170,8 +170,8 @@ def load(paths, size, method="photo", skip_bad=False, read=read):
         uint8 `(n, height, width, 3)`, in the order of `paths`.
 
     Raises:
-        ValueError: files that cannot be read, all in one message; no files at all; or a size or
-            method that cannot be.
+        ValueError: files that cannot be read, all in one message; no files at all; or an
+            invalid size or method.
     """
     check_choice("method", method, METHODS)
     return gather(paths, lambda path: (resize(read(path), size, method),), size, 1, skip_bad)[0]
@@ -207,7 +207,7 @@ def gather(paths, make, size, count, skip_bad=False):
 
 
 def report(bad, count, skip_bad=False, what="images"):
-    """Tell which files cannot be used: in an error, or printed if they may be left out.
+    """Name the files that cannot be used: in an error, or printed if they may be left out.
 
     Args:
         bad: list of pairs, the name of a file and what is wrong with it.
