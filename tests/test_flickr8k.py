@@ -548,6 +548,45 @@ def test_match_keeps_the_order_and_strips():
     assert list(found.items()) == [("b", ["y", "z"]), ("a", ["x"])]
 
 
+# Boxes
+
+
+def write_boxes(root, *rows):
+    (root / "flickr8k_boxes").mkdir(exist_ok=True)
+    path = root / "flickr8k_boxes" / "phrase_boxes.csv"
+    path.write_text("\n".join(["image,phrase,x1,y1,x2,y2,width,height", *rows]), "latin-1")
+    return path
+
+
+def test_boxes(root):
+    rows = [
+        "a.jpg,A brown dog,50,20,100,40,200,100",
+        "a.jpg,cat,1,1,2,2,,",
+        "b.jpg,hat.,0,0,9,9,9,9",
+    ]
+    write_boxes(root, *rows)
+    assert flickr8k.boxes() == {
+        "a.jpg": [("dog", (0.25, 0.2, 0.25, 0.2))],
+        "b.jpg": [("hat", (0, 0, 1, 1))],
+    }
+
+
+@pytest.mark.parametrize(
+    "row", ["a.jpg,dog,1,2,x,4,5,6", "a.jpg,dog,1,2,3,4,0,6", "a.jpg, ,1,2,3,4,5,6",
+            "a.jpg,stra\xdfe,1,2,3,4,5,6"],
+)  # fmt: skip
+def test_boxes_that_are_damaged(root, row):
+    path = write_boxes(root, "a.jpg,dog,1,2,3,4,5,6", row)
+    with pytest.raises(ValueError, match="is damaged") as error:
+        flickr8k.boxes()
+    assert str(path) in str(error.value)
+
+
+def test_boxes_that_are_not_there(root):
+    with pytest.raises(MissingDataError, match=r"phrase_boxes\.csv.*flickr30k_entities"):
+        flickr8k.boxes()
+
+
 # The real set
 
 
