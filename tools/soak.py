@@ -99,11 +99,11 @@ def extraction(folder, url):
 
 
 def download(folder, url):
-    from recipes.datasets import download
+    from recipes.datasets import archives, download
 
     ready()
     path = download.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
-    return [file.read_bytes() for file in sorted(download.unpack(path, folder / "set").iterdir())]
+    return [file.read_bytes() for file in sorted(archives.unpack(path, folder / "set").iterdir())]
 
 
 def drawing(folder, url):

@@ -53,7 +53,7 @@ FILES = {
 
 
 def load(split="train", embedded=False):
-    """Images of clothes, or embedded digits in their stead.
+    """Images of clothes; or the embedded digits.
 
     Looks for the publisher's gzipped idx files in `fashion-mnist/` of the data root, then where
     `keras.datasets` keeps its own copy, and downloads them into the data root if they are in

@@ -38,7 +38,7 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, RuntimeEr
 
 
 class MissingDataError(FileNotFoundError):
-    """A dataset is neither in the data root nor to be had; the message says what to put where."""
+    """A dataset is neither in the data root nor available; the message says what to put where."""
 
 
 class InUseError(RuntimeError):
@@ -129,7 +129,8 @@ def whole_file(path, advice=""):
     with writing(path, advice), locked(path):
         try:
             yield part
-            _flush(part)
+            with open(part, "rb+") as file:  # have the disk write what the system still holds
+                os.fsync(file.fileno())
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -196,18 +197,6 @@ def save_json(path, value):
     """Write a JSON file, whole or not at all; raises as `whole_file` does."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value), encoding="utf-8")
-
-
-def look_into(archive):
-    """The content of a zip file, which is not unpacked, as a `zipfile.Path`.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        return zipfile.Path(archive)
-    except Exception as error:  # zipfile raises almost anything
-        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
 
 
 def read_bytes(path, most):
@@ -313,12 +302,6 @@ def _read_holder(path):
         return path.read_text(encoding="utf-8") or "another process"
     except (OSError, UnicodeDecodeError):  # it is just being written, or removed
         return "another process"
-
-
-def _flush(path):
-    """Have the disk write what the system still holds in memory of a file."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
 
 
 # Older names, until their callers have moved to the functions above.
