@@ -2,9 +2,9 @@
 
     RECIPES_DATA_DIR=... python -m benchmarks.flickr8k merge|attention|transformer
 
-All five captions of the official training split; scores on the official dev split, and on no other.
-Weights of the backbone are read from `weights/` of the data root: MobileNetV2 or EfficientNet-Lite2
-with `--backbone lite2`. The figures, and the captions of twenty photos chosen by seed, go to
+All five captions of the official training split; scores on the official dev split alone.
+The backbone's weights are read from `weights/` of the data root: MobileNetV2, or EfficientNet-Lite2
+with `--backbone lite2`. The scores, and the captions of twenty photos chosen by seed, go to
 benchmarks/results/; features, captioner and figures (the photos may not be passed on) to build/.
 `benchmarks.caption_switches` tells what each setting brings.
 """
@@ -37,6 +37,7 @@ from recipes.captioning import (
     rouge_l,
     variety,
 )
+from recipes.captioning.evaluation import InBox
 from recipes.datasets import flickr8k, image_files
 from recipes.datasets.files import data_root
 from recipes.training.callbacks import progress
@@ -173,9 +174,7 @@ def attention(dev, vocabulary, made, grid):
     means = np.mean([one[1:] for one in found], axis=0).round(4).tolist()
     print(f"{len(found)} nouns: in the box, of the area, by the centre prior:", *means)
     return {
-        "attention": dict(
-            zip(("nouns", "share", "area", "centre"), (len(found), *means), strict=True)
-        ),
+        "attention": {"nouns": len(found)} | dict(zip(InBox._fields[1:], means, strict=True)),
         "by_noun": by_noun(found),
     }
 

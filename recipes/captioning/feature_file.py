@@ -17,10 +17,11 @@ from pathlib import Path
 import numpy as np
 
 from recipes.datasets import image_files
-from recipes.datasets.files import read_json, write_json
+from recipes.datasets.files import load_json, save_json
 from recipes.datasets.image_files import some
 
 ARRAY, INDEX = "features.npy", "features.json"
+INDEX_KINDS = {"settings": dict, "folder": str, "images": list, "bad": list}
 SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
 
 
@@ -46,7 +47,7 @@ class Features:
             ValueError: damaged files, or two that do not belong together.
         """
         folder = Path(folder)
-        index = read_json(folder / INDEX, ("settings", "folder", "images", "bad"))
+        index = load_json(folder / INDEX, **INDEX_KINDS)
         paths = [Path(index["folder"], name) for name, *_ in index["images"]]
         return cls.of(folder, index, paths)
 
@@ -141,7 +142,7 @@ class PartialFeatures:
 
     def save(self):
         self.array.flush()
-        write_json(self.progress, self.state)
+        save_json(self.progress, self.state)
         self.saved = time.monotonic()
 
     def finish(self):
@@ -153,12 +154,12 @@ class PartialFeatures:
             # In this order no index ever stands beside rows that are not its own.
             (self.folder / INDEX).unlink(missing_ok=True)
             os.replace(self.part, self.folder / ARRAY)
-            write_json(self.folder / INDEX, index)
+            save_json(self.folder / INDEX, index)
             self.progress.unlink()
         return index
 
     def _resume(self):
-        found = read_json(self.progress, self.state)
+        found = load_json(self.progress, settings=dict, images_sha256=str, done=int, bad=list)
         _check_settings(self.folder, found["settings"], self.wanted["settings"])
         if found["images_sha256"] != self.state["images_sha256"]:
             print(f"The unfinished features in {self.folder} are of other photos: made anew.")
@@ -229,7 +230,7 @@ def find(folder, wanted, explain=False):
                 "output_path, or remove it"
             )
         return None
-    found = read_json(folder / INDEX, ("settings", "folder", "images", "bad"))
+    found = load_json(folder / INDEX, **INDEX_KINDS)
     _check_settings(folder, found["settings"], wanted["settings"])
     change = _change(found["images"], wanted["images"])
     if change and explain:

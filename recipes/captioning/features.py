@@ -33,6 +33,10 @@ __all__ = ["Features", "ImageCaptionFeatureExtractor"]
 CONFIG, MODEL = EXTRACTOR_FILES = "extractor.json", "extractor.keras"
 DTYPES = ("float16", "float32")
 SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
+CONFIG_KINDS = {
+    "backbone": (str, type(None)), "weights": (str, type(None)), "spatial": bool,
+    "size": list, "shape": list, "dtype": str, "batch_size": int, "weights_sha256": str,
+}  # fmt: skip
 
 
 class ImageCaptionFeatureExtractor:
@@ -179,7 +183,7 @@ class ImageCaptionFeatureExtractor:
             part = folder / f"part.{MODEL}"  # Keras wants this suffix
             self.backbone.save(part)
             os.replace(part, folder / MODEL)
-        files.write_json(folder / CONFIG, config)
+        files.save_json(folder / CONFIG, config)
 
     @classmethod
     def load(cls, folder, output_path=None, weights=None):
@@ -195,7 +199,7 @@ class ImageCaptionFeatureExtractor:
             ValueError: damaged files, or weights that are not those of then.
         """
         path = Path(folder) / CONFIG
-        config = files.read_json(path, (*SETTINGS, "weights", "spatial", "batch_size"))
+        config = files.load_json(path, **CONFIG_KINDS)
         kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
         net, weights = config["backbone"], weights or config["weights"]
         try:

@@ -1,15 +1,13 @@
 """All that is needed to caption a photo, in one folder."""
 
 import hashlib
-import os
-import shutil
 from pathlib import Path
 
 from recipes.captioning.beam_search import generate
 from recipes.captioning.features import EXTRACTOR_FILES, ImageCaptionFeatureExtractor, load_model
 from recipes.captioning.model import CaptionModel
 from recipes.captioning.vocabulary import Vocabulary
-from recipes.datasets.files import locked, read_json, replace_folder, write_json
+from recipes.datasets.files import load_json, save_json, whole_folder
 
 MODEL, VOCABULARY, CONFIG = "captioner.keras", "vocabulary.json", "captioner.json"
 OWN_FILES = (MODEL, VOCABULARY, CONFIG, *EXTRACTOR_FILES)
@@ -77,24 +75,12 @@ class Captioner:
         if folder.exists() and not (folder / CONFIG).is_file() and any(folder.iterdir()):
             raise ValueError(f"{folder} is not empty and holds no captioner: give another folder")
 
-        def write(part):
+        advice = "; what was saved there before is unchanged"
+        with whole_folder(folder, own=lambda folder: OWN_FILES, advice=advice) as part:
             self.model.save(part / MODEL)
             self.vocabulary.save(part / VOCABULARY)
             self.extractor.save(part)
-            write_json(part / CONFIG, {"vocabulary_sha256": _digest(self.vocabulary)})
-            for path in folder.iterdir() if folder.exists() else ():
-                if path.name not in OWN_FILES:
-                    _link(path, part / path.name)
-
-        try:
-            with locked(folder):
-                replace_folder(folder, write)
-        except OSError as error:
-            raise OSError(
-                error.errno,
-                f"cannot save the captioner in {folder}: {error.strerror or error}. Make room or "
-                "get the permission, and save again; what was saved there before is unchanged",
-            ) from error
+            save_json(part / CONFIG, {"vocabulary_sha256": _digest(self.vocabulary)})
 
     @classmethod
     def load(cls, folder, weights=None):
@@ -112,28 +98,13 @@ class Captioner:
         if not (folder / CONFIG).is_file():
             raise FileNotFoundError(f"there is no captioner in {folder}: no {CONFIG}")
         vocabulary = Vocabulary.load(folder / VOCABULARY)
-        config = read_json(folder / CONFIG, ("vocabulary_sha256",))
+        config = load_json(folder / CONFIG, vocabulary_sha256=str)
         if config["vocabulary_sha256"] != _digest(vocabulary):
             raise ValueError(f"{folder / VOCABULARY} is the vocabulary of another captioner")
         model = load_model(folder / MODEL)
         if not isinstance(model, CaptionModel):
             raise ValueError(f"{folder / MODEL} is a {type(model).__name__}, not a captioner")
         return cls(model, vocabulary, ImageCaptionFeatureExtractor.load(folder, weights=weights))
-
-
-def _link(source, target):
-    """The same file, or folder of files, under another path; a copy where links are unknown."""
-
-    def link(source, target, **_):
-        try:
-            os.link(source, target, follow_symlinks=False)
-        except OSError:
-            shutil.copy2(source, target, follow_symlinks=False)
-
-    if source.is_dir() and not source.is_symlink():
-        shutil.copytree(source, target, symlinks=True, copy_function=link)
-    else:
-        link(source, target)
 
 
 def _digest(vocabulary):

@@ -42,7 +42,7 @@ class MultiHeadAttention(layers.Layer):
         Args:
             x: float `(batch, queries, width)`.
             keys, values: from `keys_values`.
-            visible: bool that broadcasts to `(batch, heads, queries, n)`; False hides a place.
+            visible: bool that broadcasts to `(batch, heads, queries, n)`: what may be attended to.
 
         Returns:
             `(output, weights)`: `(batch, queries, width)`, and `(batch, queries, n)`, the mean of

@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 
-from recipes.datasets.files import read_json, write_json
+from recipes.datasets.files import load_json, save_json
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brackets
@@ -131,7 +131,7 @@ class Vocabulary:
 
     def save(self, path):
         """Writes the words to a JSON file."""
-        write_json(path, {"words": self.words[len(SPECIAL) :]})
+        save_json(path, {"words": self.words[len(SPECIAL) :]})
 
     @classmethod
     def load(cls, path):
@@ -141,7 +141,7 @@ class Vocabulary:
             FileNotFoundError: no such file.
             ValueError: not a vocabulary.
         """
-        words = read_json(path, ("words",))["words"]
+        words = load_json(path, words=list)["words"]
         try:
             return cls(words)
         except (ValueError, TypeError) as error:
