@@ -27,6 +27,21 @@ class RecipeModel(keras.Model):
     def get_config(self):
         return {**super().get_config(), **self.settings}
 
+    def random_states(self):
+        """The variables of all random generators: of the noise, and of dropout."""
+        others = {id(variable) for variable in [*self.weights, *self.metrics_variables]}
+        return [variable for variable in self.variables if id(variable) not in others]
+
+    def save_own_variables(self, store):
+        # Keras leaves these out of its files. Then a model that is loaded and trained on draws the
+        # noise of the first steps again, and ends elsewhere than one that was not saved.
+        for i, state in enumerate(self.random_states()):
+            store[f"seed_{i}"] = state
+
+    def load_own_variables(self, store):
+        for i, state in enumerate(self.random_states()):
+            state.assign(store[f"seed_{i}"])
+
     def fit(self, x=None, y=None, callbacks=None, **kwargs):
         """`keras.Model.fit`, which first shows the first batch to `check_batch`.
 

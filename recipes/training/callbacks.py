@@ -53,12 +53,11 @@ class ImageGrid(keras.callbacks.Callback):
         self.real_diversity = None if real is None else diversity(real)
 
     def on_train_begin(self, logs=None):
-        images = np.asarray(self.draw(self.model))  # better now than after an epoch
-        check_images(images, "draw")
-        if images.shape[-1] not in (1, 3):
+        channels = np.shape(self.draw(self.model))[-1]  # better now than after an epoch
+        if channels not in (1, 3):
             raise ValueError(
-                f"draw: images of {images.shape[-1]} channels, but only 1 (grey) or 3 (RGB) can be "
-                "shown; let draw return images[..., :3]"
+                f"draw: images of {channels} channels, but only 1 (grey) or 3 (RGB) can be shown; "
+                "let draw return images[..., :3]"
             )
 
     def on_epoch_begin(self, epoch, logs=None):

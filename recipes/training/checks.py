@@ -38,7 +38,9 @@ def check_images(images, name, shape=None, low=-1.0, high=1.0):
     else:
         advice = f"bring the images to {needed}, or pass the bounds that they have"
     if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
-        raise ValueError(f"{name}: dtype {images.dtype}, but floats in {needed} are needed; {advice}")
+        raise ValueError(
+            f"{name}: dtype {images.dtype}, but floats in {needed} are needed; {advice}"
+        )
     least, most = float(images.min()), float(images.max())
     if not np.isfinite([least, most]).all():
         raise ValueError(f"{name}: holds NaN or infinite values")

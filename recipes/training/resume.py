@@ -14,7 +14,8 @@ from recipes.training.callback_state import cut_log, numbered, remembered
 from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
 from recipes.training.distribution import broadcast_from_chief, training_state
 
-NAME = re.compile(r"resume-(\d{4,})\.npz")
+NAME = re.compile(r"resume-\d{4,}\.npz")
+LEFT = re.compile(r"\.(part\.)?resume-\d{4,}\.npz(\.lock|\.holder)?")  # by a kill
 HELD = {}  # the locks of this process: folder -> ExitStack
 
 
@@ -73,6 +74,7 @@ class Resume(keras.callbacks.Callback):
             model.optimizer.build(model.trainable_variables)
         self._lock()
         try:
+            self._tidy()
             self._load(model)
         except BaseException:
             self._unlock()
@@ -127,6 +129,7 @@ class Resume(keras.callbacks.Callback):
         with files.locked(self.folder, wait=False):
             for path in reversed(self.checkpoints()):  # the oldest last: others are no use alone
                 remove(path)
+            self._tidy()
 
     def arrange(self, callbacks):
         """Prepares the other callbacks of the training, which has not begun.
@@ -158,8 +161,7 @@ class Resume(keras.callbacks.Callback):
 
     def checkpoints(self):
         """The files, oldest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(path for path in found if NAME.fullmatch(path.name))
+        return sorted(self._files(NAME))
 
     def newest(self):
         """The checkpoint of the last epoch that is done."""
@@ -233,6 +235,14 @@ class Resume(keras.callbacks.Callback):
         self.model.history.history = self.state["history"]  # of all epochs, not only the last ones
         self.state = None  # another `fit` needs another `restore`
         self._unlock()
+
+    def _tidy(self):
+        for path in self._files(LEFT):
+            path.unlink(missing_ok=True)
+
+    def _files(self, pattern):
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return [path for path in found if pattern.fullmatch(path.name)]
 
     def _lock(self):
         key = self.folder.resolve()
