@@ -62,7 +62,7 @@ def test_a_full_disk_loses_no_checkpoint(tmp_path, size):
         )
         with pytest.raises(OSError, match=message):
             train(tmp_path, 3, [fill])
-    assert names(tmp_path) == ["resume-0001.npz"]
+    assert names(tmp_path) == ["resume-0000.npz", "resume-0001.npz"]
     assert_same(train(tmp_path, 3)[0], train(tmp_path / "whole", 3)[0])
 
 
