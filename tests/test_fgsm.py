@@ -11,7 +11,8 @@ import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow st
 from recipes import backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.training.batches import Batches
-from recipes.training.callbacks import Resume, in_order
+from recipes.training.callbacks import arrange_callbacks
+from recipes.training.resume import Resume
 
 SHAPE, CLASSES = (6, 5, 3), 4
 
@@ -247,7 +248,7 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path, defended):
             batches.dataset,
             epochs=epochs,
             initial_epoch=done,
-            callbacks=in_order([resume]),
+            callbacks=arrange_callbacks([resume], model),
             verbose=0,
             shuffle=False,
         )

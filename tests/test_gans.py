@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from recipes import dcgan, ssgan
 from recipes.training.batches import Batches, semi_supervised
-from recipes.training.callbacks import Resume
+from recipes.training.resume import Resume
 from recipes.training.runtime import set_seed
 
 RNG = np.random.default_rng(0)
@@ -128,8 +128,6 @@ def test_a_saved_model_goes_on_as_if_it_had_never_stopped(recipe, tmp_path):
     assert loaded.get_config() == model.get_config()
     assert_same(model, loaded)
     for each in (model, loaded):
-        for b in batches[0]:
-            b.epoch = 1
         each.fit(batches[1], epochs=1, verbose=0)
     assert_same(model, loaded)
 

@@ -22,7 +22,8 @@ from recipes.dcgan import DCGAN
 from recipes.pix2pix import Pix2Pix
 from recipes.ssgan import SSGAN
 from recipes.training.batches import Batches, semi_supervised
-from recipes.training.callbacks import PictureGrid, Resume, progress
+from recipes.training.callbacks import ImageGrid, progress
+from recipes.training.resume import Resume
 from recipes.translation import translate
 
 RNG = np.random.default_rng(0)
@@ -127,7 +128,7 @@ def test_nothing_grows_with_the_epochs(tmp_path, name):
     watch = Watch(2, 7, 12)
     callbacks = [progress(), Resume(tmp_path / "checkpoints", *batches), watch]
     if draw:
-        callbacks.append(PictureGrid(draw, tmp_path / "pictures"))
+        callbacks.append(ImageGrid(draw, tmp_path / "pictures"))
     model.fit(dataset, epochs=12, callbacks=callbacks, verbose=0)
     assert len(traces) == 1
     assert watch.objects[2] - watch.objects[1] < 20

@@ -11,8 +11,8 @@ from recipes.datasets import scale
 from recipes.layers import ReflectionPadding2D
 from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter
-from recipes.training.callbacks import Resume
 from recipes.training.distribution import Part
+from recipes.training.resume import Resume
 from recipes.translation import build_patchgan, build_unet, shapes, translate
 
 SIZE = 32

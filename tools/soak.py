@@ -34,12 +34,12 @@ KILLS, EPOCHS = 10, 6
 def dcgan(folder, url):
     from recipes.dcgan import DCGAN
     from recipes.training.batches import Batches
-    from recipes.training.callbacks import PictureGrid
+    from recipes.training.callbacks import ImageGrid
 
     batches = Batches(pictures(24, 28, 1), batch_size=4, seed=0)
     gan = DCGAN(width=4, latent_dim=8, average=0.9, seed=0)
     gan.compile()
-    grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
+    grid = ImageGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
     return train(gan, [batches], folder, [grid])
 
 
@@ -166,7 +166,8 @@ def train(model, batches, folder, callbacks=(), **kwargs):
     import keras
     import numpy as np
 
-    from recipes.training.callbacks import Resume, in_order
+    from recipes.training.callbacks import arrange_callbacks
+    from recipes.training.resume import Resume
 
     def slow(batch, logs):
         ready()
@@ -183,7 +184,7 @@ def train(model, batches, folder, callbacks=(), **kwargs):
         batches[0].dataset,
         epochs=EPOCHS,
         initial_epoch=done,
-        callbacks=in_order([tell, *callbacks, resume]),
+        callbacks=arrange_callbacks([tell, *callbacks, resume], model),
         verbose=0,
         shuffle=False,
         **kwargs,
@@ -264,7 +265,7 @@ def child(name, folder, url, last):
     # Nothing half-written stays; a lock, and a checkpoint that was about to be removed, may.
     names = [os.path.relpath(path, folder) for path in Path(folder).rglob("*")]
     names = sorted(
-        n for n in names if "checkpoints/epoch-" not in n and not n.endswith((".lock", ".holder"))
+        n for n in names if "checkpoints/resume-" not in n and not n.endswith((".lock", ".holder"))
     )
     digest.update(json.dumps(names).encode())
     print("operations", operations.count)

@@ -5,8 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.training import distribution
-from recipes.training.callbacks import Resume, in_order, seeds_of
+from recipes.training.batches import set_epoch
+from recipes.training.callbacks import arrange_callbacks
 from recipes.training.checks import first_batch
+from recipes.training.resume import Resume
 
 
 class RecipeModel(keras.Model):
@@ -25,35 +27,46 @@ class RecipeModel(keras.Model):
     def get_config(self):
         return {**super().get_config(), **self.settings}
 
-    def seeds(self):
-        """The states of all random generators: of the noise, and of dropout."""
-        return seeds_of(self)
+    def random_states(self):
+        """The variables of all random generators: of the noise, and of dropout."""
+        others = {id(variable) for variable in [*self.weights, *self.metrics_variables]}
+        return [variable for variable in self.variables if id(variable) not in others]
 
     def save_own_variables(self, store):
-        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
-        # steps again, and ends elsewhere than one that was never interrupted.
-        for i, state in enumerate(self.seeds()):
+        # Keras leaves these out of its files. Then a model that is loaded and trained on draws the
+        # noise of the first steps again, and ends elsewhere than one that was not saved.
+        for i, state in enumerate(self.random_states()):
             store[f"seed_{i}"] = state
 
     def load_own_variables(self, store):
-        for i, state in enumerate(self.seeds()):
+        for i, state in enumerate(self.random_states()):
             state.assign(store[f"seed_{i}"])
 
-    def fit(self, x=None, callbacks=None, **kwargs):
-        """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
+    def fit(self, x=None, y=None, callbacks=None, **kwargs):
+        """`keras.Model.fit`, which first shows the first batch to `check_batch`.
 
         Raises:
-            ValueError: the batch is not what this recipe trains on; the message says why.
+            ValueError: the batch is not what this recipe trains on, or a callback does not work
+                with this model or with `Resume`; the message says why.
             FloatingPointError: a loss is NaN or infinite; see `callbacks.StopOnNaN`.
         """
+        x, batch = first_batch(x, y, kwargs.get("batch_size"))
+        self.check_batch(batch)
+        if kwargs.get("validation_data") is not None:
+            self.check_can_evaluate()
         if isinstance(x, tf.data.Dataset):
-            self.check_batch(first_batch(x))
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
-        callbacks = in_order(callbacks)
+        callbacks = arrange_callbacks(callbacks, self)
         for callback in callbacks:
             if isinstance(callback, Resume) and callback.ended():
                 kwargs["epochs"] = callback.state["epoch"]  # none is left
-        return super().fit(x, callbacks=callbacks, **kwargs)
+        try:
+            return super().fit(x, y, callbacks=callbacks, **kwargs)
+        finally:
+            set_epoch(0)  # of a training that was interrupted, too
+
+    def check_can_evaluate(self):
+        """Raises `ValueError` if the model has nothing to evaluate."""
 
     def _maybe_symbolic_build(self, **kwargs):
         """Nothing: these models are built. Keras' version takes the mean of the replicas' parts of
@@ -163,6 +176,17 @@ class GAN(RecipeModel):
             jit_compile=jit_compile and not several,
             **kwargs,
         )
+
+    def evaluate(self, *args, **kwargs):
+        self.check_can_evaluate()
+        return super().evaluate(*args, **kwargs)
+
+    def check_can_evaluate(self):
+        if type(self).test_step is keras.Model.test_step:
+            raise ValueError(
+                f"{type(self).__name__} has no loss on held-out images, so no evaluate and no "
+                "validation_data: measure what it generates with recipes.metrics"
+            )
 
     def get_compile_config(self):
         if not self.compiled:
