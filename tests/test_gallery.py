@@ -152,16 +152,17 @@ def test_a_formula_is_mathml_or_says_what_it_is(latex, mathml):
 
 
 def test_figures_stand_on_paper_and_wide_ones_can_be_scrolled():
-    def shown(width, height, kind="PNG"):
+    def shown(width, height, kind="PNG", mode="RGB"):
         buffer = io.BytesIO()
-        Image.new("RGB", (width, height)).save(buffer, kind)
+        Image.new(mode, (width, height)).save(buffer, kind)
         data = base64.b64encode(buffer.getvalue()).decode()
         outputs = [new_output("display_data", {f"image/{kind.lower()}": data})]
         nb = new_notebook(cells=[new_code_cell(outputs=outputs, metadata={"alt": "black"})])
-        return BeautifulSoup(maker.page(nb), "html.parser").select_one("main span.paper")
+        return BeautifulSoup(maker.page(nb), "html.parser").select_one("main img").parent
 
     assert shown(300, 200)["class"] == ["paper"]
     assert shown(900, 200, "JPEG")["class"] == ["paper", "wide"]
+    assert shown(900, 200, mode="RGBA")["class"] == ["figure", "wide"]  # transparent
     moving = shown(300, 200, "GIF").img
     assert moving["src"].startswith("data:image/gif;base64,")
     assert (moving["alt"], moving["width"], moving["height"]) == ("black", "300", "200")

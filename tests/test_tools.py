@@ -417,6 +417,15 @@ def test_figures_keep_their_colours_and_photos_take_little_room():
         assert len(data) < len(buffer.getvalue()) * (1.4 if kind == "image/png" else 0.6)
 
 
+def test_what_is_transparent_in_a_figure_remains_so():
+    figure = Image.new("RGBA", (20, 10))
+    figure.paste((0, 0, 255, 255), (0, 0, 5, 5))
+    buffer = io.BytesIO()
+    figure.save(buffer, "PNG")
+    data = render.smaller(base64.b64encode(buffer.getvalue()).decode())["image/png"]
+    assert Image.open(io.BytesIO(base64.b64decode(data))).tobytes() == figure.tobytes()
+
+
 def test_a_card_shows_the_whole_figure_without_its_margins():
     figure = Image.new("RGBA", (300, 900), (0, 0, 0, 0))
     figure.paste((0, 0, 255, 255), (100, 300, 200, 500))

@@ -105,16 +105,22 @@ def exporter():
     )
 
 
-def size(url):
-    """Width and height of the image in a data URL; None where they are not to be had (an SVG)."""
+def decode(url):
+    """The image in a data URL, of PIL; None where there is none to be had (an SVG)."""
     try:
-        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size
+        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     except OSError:
         return None
 
 
+def is_transparent(image):
+    """Whether what lies behind a PIL image shows through it."""
+    return "A" in image.getbands() and image.getchannel("A").getextrema()[0] < 255
+
+
 def finish(body):
-    """The cells' HTML with paper behind each figure; ids at the headings below the title.
+    """The cells' HTML with paper behind each figure that is not transparent; ids at the headings
+    below the title.
 
     Returns:
         The HTML, and its parts as a list of dicts: `level`, `id`, and `text` as HTML.
@@ -126,11 +132,13 @@ def finish(body):
         if not image["src"].startswith("data:"):
             image.replace_with(image.get("alt", ""))
             continue
-        paper = image.wrap(soup.new_tag("span", attrs={"class": "paper"}))
-        if shape := size(image["src"]):
-            image["width"], image["height"] = shape
-            if shape[0] > WIDE * shape[1]:
-                paper["class"], paper["tabindex"] = "paper wide", 0  # keys scroll it, too
+        around, kind = image.wrap(soup.new_tag("span")), "paper"
+        if picture := decode(image["src"]):
+            image["width"], image["height"] = picture.size
+            kind = "figure" if is_transparent(picture) else "paper"
+            if picture.width > WIDE * picture.height:
+                kind, around["tabindex"] = f"{kind} wide", 0  # keys scroll it, too
+        around["class"] = kind.split()
     parts = []
     for number, heading in enumerate(soup(["h1", "h2"])[1:], 1):
         heading["id"] = f"part-{number}"

@@ -60,12 +60,15 @@ def normalise(nb):
 def smaller(png):
     """A figure in as few bytes as its colours allow, as a dict of MIME type and base64.
 
-    A PNG without loss; a large one with many photos in it as a JPEG that no eye tells from it.
+    A PNG without loss, transparent where it was; a large one with many photos in it as a JPEG that
+    no eye tells from it, on white.
     """
-    picture = pages.on_white(Image.open(io.BytesIO(base64.b64decode(png))))
+    picture = Image.open(io.BytesIO(base64.b64decode(png)))
     lossless, lossy = io.BytesIO(), io.BytesIO()
+    if not pages.is_transparent(picture):
+        picture = picture.convert("RGB")
     picture.save(lossless, "PNG", optimize=True)
-    picture.save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
+    pages.on_white(picture).save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
     kind, kept = "image/png", lossless
     if len(lossless.getvalue()) > max(LARGE, 2 * len(lossy.getvalue())):
         kind, kept = "image/jpeg", lossy
