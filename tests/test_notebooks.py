@@ -34,7 +34,8 @@ def test_all_notebooks_are_there():
 def test_it_has_the_parts_of_every_recipe(nb):
     text = "\n".join(cell.source for cell in nb.cells if cell.cell_type == "markdown")
     for part in (
-        "# ", "Parameters", "Look at the data", "The (model|method)", "Training", "How to read the curves",
+        "# ", "Parameters", "Look at the data", "The (model|method)", "Training",
+        "How to read the curves",
         "Results in numbers", "Your own (images|pictures)", "Save and load", "When it goes wrong",
         "Exercises", "References",
     ):  # fmt: skip
