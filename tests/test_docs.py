@@ -212,5 +212,12 @@ def test_the_code_in_the_documents_runs(code, whole, folder, monkeypatch):
     exec(compile(tree, "document", "exec"), {})
 
 
+def test_each_promise_has_its_test():
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    promised = re.findall(r"`(test_\w+)`", (ROOT / "docs/promises.md").read_text(encoding="utf-8"))
+    assert len(promised) >= 15
+    assert [name for name in promised if f"def {name}(" not in tests] == []
+
+
 def test_there_is_code_in_the_readme():
     assert len(CODE) >= 3

@@ -46,13 +46,10 @@ class InUseError(RuntimeError):
 
 
 def data_root():
-    """The folder that holds the real datasets, one folder each; it need not exist yet.
+    """The folder that holds the real datasets, one folder each, as an absolute `Path`.
 
     `RECIPES_DATA_DIR` if that is set; else `data/` of the checkout that this file is part of;
-    else `data/` under the current directory.
-
-    Returns:
-        An absolute `Path`.
+    else `data/` under the current directory. It need not exist yet.
 
     Raises:
         NotADirectoryError: `RECIPES_DATA_DIR` is set to something that is not a folder.
@@ -260,7 +257,7 @@ def locked(path, wait=True, tell=True):
     Raises:
         InUseError: the lock is not free, and `wait` is false.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     # A singleton may be taken again by its thread; other threads get a lock of their own.
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
@@ -282,11 +279,9 @@ def locked(path, wait=True, tell=True):
             raise
     try:
         if lock.lock_counter == 1:
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
             with contextlib.suppress(OSError):
-                now = time.strftime("%Y-%m-%d %H:%M:%S")
-                holder.write_text(
-                    f"process {os.getpid()} on {socket.gethostname()} since {now}", encoding="utf-8"
-                )
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}")
         yield
     finally:
         if lock.lock_counter == 1:
@@ -299,22 +294,6 @@ def locked(path, wait=True, tell=True):
 
 def _read_holder(path):
     try:
-        return path.read_text(encoding="utf-8") or "another process"
+        return path.read_text() or "another process"
     except (OSError, UnicodeDecodeError):  # it is just being written, or removed
         return "another process"
-
-
-# Older names, until their callers have moved to the functions above.
-
-
-def read_json(path, keys):
-    return load_json(path, **dict.fromkeys(keys, object))
-
-
-write_json = save_json
-
-
-def replace_folder(folder, write):
-    with whole_folder(folder) as part:
-        write(part)
-    return Path(folder).resolve()
