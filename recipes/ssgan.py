@@ -13,7 +13,7 @@ from keras import layers
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_images, check_labels
+from recipes.training.checks import check_labels
 
 
 def build_generator(latent_dim=100, width=128, norm=False, upsampling="transposed"):
@@ -176,8 +176,7 @@ class SSGAN(LatentGAN):
                 'a batch has to be ({"labelled": images, "unlabelled": images}, labels); '
                 "recipes.training.batches.semi_supervised makes such a dataset"
             ) from None
-        shape = self.classifier.input_shape[1:]
-        check_images(labelled, "labelled images", shape)
-        check_images(unlabelled, "unlabelled images", shape)
+        self.check_input(self.classifier, labelled, "labelled images")
+        self.check_input(self.classifier, unlabelled, "unlabelled images")
         check_labels(labels, "labels", self.classifier.output_shape[-1], count=len(labelled))
         self.check_rows(len(labelled), len(unlabelled))

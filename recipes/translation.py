@@ -129,12 +129,22 @@ def translate(generator, images, batch_size=8):
     extra = [(0, -height % factor), (0, -width % factor)]
     batch = np.pad(batch, [(0, 0), *extra, (0, 0)], "symmetric").astype(np.float32)
     out = generator.predict(batch, batch_size=batch_size, verbose=0)[:, :height, :width]
-    return out[0] if images.ndim == 3 else out
+    return np.float32(out[0] if images.ndim == 3 else out)
 
 
 def halvings(generator):
     """How often a net halves its image: the strided convolutions on the way down."""
     return sum(isinstance(x, layers.Conv2D) and x.strides == (2, 2) for x in generator.layers)
+
+
+def check_sides(generator, images, name):
+    """Raises `ValueError` unless a net can halve the images as often as it does."""
+    factor = 2 ** halvings(generator)
+    height, width = images.shape[1:3]
+    if height % factor or width % factor:
+        raise ValueError(
+            f"{name}: {height}x{width}, but the generator takes sides that {factor} divides"
+        )
 
 
 def shapes(network, image_size):

@@ -7,7 +7,7 @@ import tensorflow as tf
 from recipes.training import distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
-from recipes.training.checks import first_batch
+from recipes.training.checks import check_images, first_batch
 from recipes.training.resume import Resume
 
 
@@ -116,6 +116,16 @@ class GAN(RecipeModel):
         self.trackers = [keras.metrics.Mean(name) for name in self.reported]
         self.fused_updates = False
         self.built = True  # its networks are
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.ema_decay:
+            store["updates"] = self.updates
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        if self.ema_decay:
+            self.updates.assign(store["updates"])
 
     def get_config(self):
         networks = {
@@ -266,6 +276,12 @@ class GAN(RecipeModel):
             tracker.update_state(values[tracker.name])
         return {metric.name: metric.result() for metric in self.metrics}
 
+    def check_input(self, network, images, name):
+        """Raises `ValueError` unless `images` are what a network of one input takes."""
+        sizes = np.shape(images)[1:]  # of images where the network's is open
+        shape = zip(network.input_shape[1:], sizes, strict=False)
+        check_images(images, name, tuple(wanted or size for wanted, size in shape))
+
     def check_rows(self, *counts):
         """Raises `ValueError` unless each device gets equally many of a batch's images."""
         devices = self.distribute_strategy.num_replicas_in_sync
@@ -328,7 +344,8 @@ class LatentGAN(GAN):
             raise ValueError(
                 f"decode: shape {noise.shape}, but (count, {self.latent_dim}) is needed"
             )
-        return self.for_inference("generator").predict(noise, batch_size=batch_size, verbose=0)
+        generator = self.for_inference("generator")
+        return np.float32(generator.predict(noise, batch_size=batch_size, verbose=0))
 
 
 def frozen_copy(network, name):
