@@ -10,8 +10,15 @@ from pathlib import Path
 import pytest
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
+from tests.recipe_table import RECIPES
 
 REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
+
+
+@pytest.fixture(params=RECIPES)
+def recipe(request):
+    """Each model of the package, as `tests/recipe_table.py` makes it."""
+    return RECIPES[request.param]
 
 
 @pytest.fixture
