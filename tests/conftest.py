@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
-from tests.recipe_table import RECIPES
+from tools.soak import TRAININGS
 
 REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
 
 
-@pytest.fixture(params=RECIPES)
+@pytest.fixture(params=TRAININGS)
 def recipe(request):
     """Each model of the package, as `tests/recipe_table.py` makes it."""
+    from tests.recipe_table import RECIPES  # only now: this imports TensorFlow
+
+    assert tuple(RECIPES) == TRAININGS
     return RECIPES[request.param]
 
 
