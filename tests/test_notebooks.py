@@ -47,7 +47,9 @@ def test_it_has_the_parts_of_every_recipe(nb):
 
 def test_cells_can_be_read_without_scrolling(nb):
     for cell in code(nb):
-        assert cell.source.count("\n") < (35 if cell.id in ("imports", "parameters") else 25), cell.source
+        assert cell.source.count("\n") < (35 if cell.id in ("imports", "parameters") else 25), (
+            cell.source
+        )
         assert "def " not in cell.source, "functions belong in the package"
 
 

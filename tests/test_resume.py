@@ -15,9 +15,11 @@ import tensorflow as tf
 
 from recipes.training.batches import Batches
 from recipes.training.callback_state import REMEMBERED
-from recipes.training.callbacks import progress
-from recipes.training.checkpoints import settings_of
+from recipes.training.callbacks import arrange_callbacks, progress
+from recipes.training.checkpoints import read_checkpoint, settings_of
+from recipes.training.distribution import training_state
 from recipes.training.resume import Resume
+from tests.recipe_table import seeded
 from tests.small import (
     POINTS,
     Line,
@@ -418,3 +420,31 @@ def test_a_second_process_is_refused_and_told_who_is_at_work(tmp_path):
     net.fit(points().dataset, callbacks=[resume], verbose=0)
     resume.clear()
     assert second().returncode == 0
+
+
+# Every recipe
+
+
+def test_a_training_in_two_parts_ends_where_one_does(recipe, tmp_path):
+    def run(folder, epochs):
+        model, (batches, dataset) = seeded(recipe, run_eagerly=True), recipe.data()
+        resume = Resume(tmp_path / folder, *batches)
+        done = resume.restore(model)
+        history = model.fit(
+            dataset,
+            epochs=epochs,
+            initial_epoch=done,
+            callbacks=arrange_callbacks([resume], model),
+            shuffle=False,
+            verbose=0,
+        ).history
+        return model, history
+
+    whole, history = run("whole", 2)
+    run("parts", 1)
+    again, same = run("parts", 2)
+    assert_same(whole, again)
+    assert history == same
+    _, before = read_checkpoint(tmp_path / "whole/resume-0001.npz")
+    changed = [(a != b.numpy()).any() for a, b in zip(before, training_state(whole), strict=True)]
+    assert sum(changed) > len(changed) / 2

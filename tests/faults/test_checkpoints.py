@@ -12,9 +12,13 @@ from recipes import plotting
 from tests.small import assert_same, names, points, train
 from tools.soak import Killed, Operations, die
 
+FAULTS = pytest.mark.faults
 
-@pytest.mark.parametrize("done", [0, 2])
-def test_killed_at_any_file_operation_it_ends_as_if_it_had_not_been(tmp_path, done):
+
+@pytest.mark.parametrize(
+    ("done", "every"), [(0, 7), pytest.param(0, 1, marks=FAULTS), pytest.param(2, 1, marks=FAULTS)]
+)
+def test_killed_at_any_file_operation_it_ends_as_if_it_had_not_been(tmp_path, done, every):
     def run(folder, epochs=done + 1, began=None):
         note = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, _: began.append(epoch))
         callbacks = [] if began is None else [note]
@@ -27,7 +31,7 @@ def test_killed_at_any_file_operation_it_ends_as_if_it_had_not_been(tmp_path, do
     with Operations(tmp_path) as operations:
         whole, history = run(tmp_path / "whole")
     assert operations.count >= 5
-    for number in range(1, operations.count + 1):
+    for number in range(1, operations.count + 1, every):
         folder, began = tmp_path / str(number), []
         shutil.copytree(tmp_path / "start", folder)
         with Operations(tmp_path, number, die), pytest.raises(Killed):
@@ -51,7 +55,7 @@ def full_disk(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-@pytest.mark.parametrize("size", [0, 100, 1000, 4000])
+@pytest.mark.parametrize("size", [1000, *(pytest.param(n, marks=FAULTS) for n in (0, 100, 4000))])
 def test_a_full_disk_loses_no_checkpoint(tmp_path, size):
     train(tmp_path, 1)
     assert (tmp_path / "resume-0001.npz").stat().st_size > 4000
