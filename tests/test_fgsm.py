@@ -341,7 +341,7 @@ def test_like_foolbox(net, images, norm):
 def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
     made = fgsm.fgsm(net, images, epsilon=0.1)
     names = ["../../etc/passwd", "Brabançon griffon", 'a<b>:"|?*', "", "x" * 300]
-    paths = fgsm.save_pictures(tmp_path / "new", made, names, [0.43031] * 5, 0.1)
+    paths = fgsm.save_images(tmp_path / "new", made, names, [0.43031] * 5, 0.1)
     assert [path.name for path in paths[:4]] == [
         "00_etc_passwd_0.4303_eps0.1.png",
         "01_Braban_on_griffon_0.4303_eps0.1.png",
@@ -352,7 +352,7 @@ def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
     assert len(paths[4].name) < 100
     for path, picture in zip(paths, made, strict=True):
         np.testing.assert_allclose(scale(image_files.read(path)), picture, atol=1 / 255 + 1e-6)
-    [path] = fgsm.save_pictures(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
+    [path] = fgsm.save_images(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
     assert (image_files.read(path) == 51).all()
 
 
