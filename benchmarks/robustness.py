@@ -4,8 +4,9 @@
 
 Reads MobileNetV2 and EfficientNet-Lite2 from `weights/` of the data root and the photos of
 `imagenet_sample/`, one for each class. Epsilons are on the scale from -1 to 1, in the norm inf.
-APGD, Square and all together go on, at each epsilon, with the photos that stood the smaller ones:
-what fools a model there lies in the larger ball, too. The file is written anew after each curve.
+APGD and Square go on, at each epsilon, with the photos that stood the smaller ones: what fools a
+model there lies in the larger ball, too. APGD-T gets what APGD-CE has left, as in AutoAttack, and
+"all together" are the photos that no attack has fooled. The file is written after each curve.
 """
 
 import argparse
@@ -17,14 +18,17 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CUDNN_USE_AUTOTUNE", "0")  # batches shrink: it would tune for each size
 
-from recipes import attacks, backbones, fgsm  # isort: skip  before TensorFlow
-from recipes.datasets import image_files, scale
-from recipes.datasets.files import data_root
-from recipes.training.runtime import start
+import recipes  # noqa: F401  before TensorFlow: it sets how that starts
 
+# isort: split
 import keras
 import numpy as np
 import tensorflow as tf
+
+from recipes import attacks, backbones, fgsm
+from recipes.datasets import image_files, scale
+from recipes.datasets.files import data_root
+from recipes.training.runtime import start
 
 EPSILONS = [0.0025, 0.005, 0.01, 0.02, 0.04]
 NETS = {
@@ -54,18 +58,22 @@ def in_batches(attack, model, images, labels, batch, **options):
     return np.concatenate([attack(model, x, y, **options) for x, y in parts])
 
 
-def curve(attack, model, images, labels, batch, keep=False):
-    """Accuracy for each epsilon; with `keep`, photos that fell at a smaller one stay down."""
-    standing = np.flatnonzero(fgsm.predict(model, images, batch)[0] == labels)
-    total, values = len(labels), []
-    for epsilon in EPSILONS:
-        rows = standing
+def standing_under(attack, model, images, labels, batch, before, keep=False):
+    """Which photos an attack leaves right, bool `(epsilons, photos)`.
+
+    Args:
+        before: bool, of the same shape: those that it is tried on.
+        keep: whether photos that fell at a smaller epsilon stay down.
+    """
+    standing = before.copy()
+    for i, epsilon in enumerate(EPSILONS):
+        if keep and i:
+            standing[i] &= standing[i - 1]
+        rows = np.flatnonzero(standing[i])
         if len(rows):
             made = in_batches(attack, model, images[rows], labels[rows], batch, epsilon=epsilon)
-            rows = rows[fgsm.predict(model, made, batch)[0] == labels[rows]]
-        values.append(len(rows) / total)
-        standing = rows if keep else standing
-    return values, standing
+            standing[i, rows] = fgsm.predict(model, made, batch)[0] == labels[rows]
+    return standing
 
 
 def main():
@@ -73,7 +81,7 @@ def main():
     parser.add_argument("path", type=Path)
     parser.add_argument("--photos", type=int, default=1000)
     parser.add_argument("--queries", type=int, default=100)
-    parser.add_argument("--steps", type=int, default=30, help="gradients of APGD and FMN")
+    parser.add_argument("--steps", type=int, default=20, help="gradients of APGD and FMN")
     parser.add_argument("--targets", type=int, default=3, help="classes of APGD-T")
     parser.add_argument("--batch", type=int, default=125)
     arguments = parser.parse_args()
@@ -106,61 +114,59 @@ def main():
         arguments.path.parent.mkdir(parents=True, exist_ok=True)
         arguments.path.write_text(json.dumps(report, indent=1))
 
-    # Each curve with its cost for one photo and epsilon: gradients, or queries without one.
-    ways = {
+    def targeted(*data, **more):
+        return attacks.apgd_targeted(*data, steps=steps, targets=arguments.targets, **more)
+
+    ways = {  # the attack, and whether it goes on with what stood the smaller epsilons
         "noise": (fgsm.random_signs, False),
         "FGSM": (fgsm.fgsm, False),
         "PGD": (lambda *data, **more: fgsm.pgd(*data, steps=10, **more), False),
         "APGD-CE": (lambda *data, **more: attacks.apgd(*data, steps=steps, **more), True),
-        "APGD-T": (
-            lambda *data, **more: attacks.apgd_targeted(
-                *data, steps=steps, targets=arguments.targets, **more
-            ),
-            True,
-        ),
+        "APGD-T": (targeted, True),
         "Square": (
             lambda *data, **more: attacks.square(*data, queries=arguments.queries, **more),
             True,
         ),
     }
-
-    def together(*data, **more):
-        """What APGD-CE, APGD-T and Square leave, each of what the one before has left."""
-        model, images, labels = data
-        made = np.array(images)
-        rows = np.arange(len(labels))
-        for attack in ("APGD-CE", "APGD-T", "Square"):
-            if len(rows):
-                made[rows] = ways[attack][0](model, images[rows], labels[rows], **more)
-                rows = rows[fgsm.predict(model, made[rows], batch)[0] == labels[rows]]
-        return made
-
+    right, together = {}, {}
+    for name, model in models.items():
+        images, labels = photos[name]
+        right[name] = fgsm.predict(model, images, batch)[0] == labels
+        results[name]["clean"] = right[name].mean()
+        together[name] = np.repeat(right[name][None], len(EPSILONS), 0)
+        print(f"{name}: {right[name].mean():.3f} clean", flush=True)
+    after_apgd = {}
+    for attack, (way, keep) in ways.items():
+        for name, model in models.items():
+            since = time.perf_counter()
+            before = np.repeat(right[name][None], len(EPSILONS), 0)
+            if attack == "APGD-T":
+                before = after_apgd[name]
+            standing = standing_under(way, model, *photos[name], batch, before, keep)
+            if attack == "APGD-CE":
+                after_apgd[name] = standing
+            together[name] &= standing
+            done(name, attack, standing.mean(1).tolist(), since)
     for name, model in models.items():
         since = time.perf_counter()
         images, labels = photos[name]
-        right = fgsm.predict(model, images, batch)[0] == labels
-        results[name]["clean"] = right.mean()
-        print(f"{name}: {right.mean():.3f} clean", flush=True)
-        for attack, (way, keep) in {**ways, "together": (together, True)}.items():
-            since = time.perf_counter()
-            values, _ = curve(way, model, images, labels, batch, keep)
-            done(name, attack, values, since)
-        since = time.perf_counter()
         cuts = range(batch, len(images), batch)
         parts = zip(np.split(images, cuts), np.split(labels, cuts), strict=True)
-        distances = np.concatenate([attacks.fmn(model, x, y, steps=steps)[1] for x, y in parts])
-        found = np.where(np.isinf(distances), 9.0, distances)
-        results[name]["median distance (FMN)"] = float(np.median(found[right]))
-        values = [float((right & (distances > epsilon)).mean()) for epsilon in EPSILONS]
-        done(name, "FMN", values, since)
+        distances = np.concatenate([attacks.fmn(model, x, y, steps=2 * steps)[1] for x, y in parts])
+        standing = right[name] & (distances > np.array(EPSILONS)[:, None])
+        results[name]["median distance (FMN)"] = float(np.median(distances[right[name]]))
+        done(name, "FMN", standing.mean(1).tolist(), since)
+        together[name] &= standing
+        together[name] = np.minimum.accumulate(together[name], 0)
+        done(name, "all together", together[name].mean(1).tolist(), since)
 
     first, second = NETS
     for source, target in ((first, second), (second, first)):
         since, values = time.perf_counter(), []
         images, labels = photos[source]
         size = models[target].input_shape[1:3]
-        for epsilon in EPSILONS:
-            made = in_batches(
+        for epsilon in [0.0, *EPSILONS]:
+            made = images if not epsilon else in_batches(
                 fgsm.pgd, models[source], images, labels, batch,
                 epsilon=epsilon, momentum=1.0, diversity=0.5, random_start=False,
                 step_size=epsilon / 10,
@@ -168,6 +174,7 @@ def main():
             moved = made if size == images.shape[1:3] else tf.image.resize(made, size).numpy()
             seen, _ = fgsm.predict(models[target], moved, batch)
             values.append(float((seen == labels).mean()))
+        results[target]["clean, resized"] = values.pop(0)
         done(target, f"transfer from {source}", values, since)
 
 

@@ -218,7 +218,8 @@ def _square(logits, images, labels, epsilon, queries, share, bounds, seed):
         best = tf.maximum(values, best)
         fell = best.numpy() > 0
         if fell.any():
-            made[standing[fell]], used[standing[fell]] = x.numpy()[fell], query
+            made[standing[fell]] = tf.gather(x, np.flatnonzero(fell)).numpy()
+            used[standing[fell]] = query
             standing, stay = standing[~fell], np.flatnonzero(~fell)
             x, images, labels, best = (tf.gather(t, stay) for t in (x, images, labels, best))
         if not len(standing):
@@ -236,12 +237,10 @@ def _squares(rng, count, height, width, share, done):
     left = rng.integers(0, width - side + 1, (count, 1))
     rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
     columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
-    return tf.constant(rows[:, :, None, None] & columns[:, None, :, None])
+    return tf.constant(rows[:, :, None, None]) & tf.constant(columns[:, None, :, None])
 
 
-def fmn(
-    model, images, labels=None, *, steps=100, step_size=None, norm="inf", bounds=BOUNDS
-):
+def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bounds=BOUNDS):
     """Fast minimum-norm attack (Pintor et al. 2021): for each image the nearest that fools.
 
     Steps along the gradient of the margin, inside a ball whose radius shrinks while the model is
@@ -311,7 +310,10 @@ def robust_accuracy(
     left = {"clean": len(standing) / len(labels)}
     for name, attack in attacks.items():
         still = [
-            rows[predict(model, attack(model, images[rows], labels[rows]), batch_size)[0] == labels[rows]]
+            rows[
+                predict(model, attack(model, images[rows], labels[rows]), batch_size)[0]
+                == labels[rows]
+            ]
             for rows in np.split(standing, range(batch_size, len(standing), batch_size))
             if len(rows)
         ]
