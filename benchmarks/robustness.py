@@ -72,7 +72,7 @@ def standing_under(attack, model, images, labels, batch, before, keep=False):
         rows = np.flatnonzero(standing[i])
         if len(rows):
             made = in_batches(attack, model, images[rows], labels[rows], batch, epsilon=epsilon)
-            standing[i, rows] = fgsm.predict(model, made, batch)[0] == labels[rows]
+            standing[i, rows] = attacks.predict(model, made, batch)[0] == labels[rows]
     return standing
 
 
@@ -115,7 +115,7 @@ def main():
         arguments.path.write_text(json.dumps(report, indent=1))
 
     def targeted(*data, **more):
-        return attacks.apgd_targeted(*data, steps=steps, targets=arguments.targets, **more)
+        return attacks.apgd(*data, loss="targeted", steps=steps, targets=arguments.targets, **more)
 
     ways = {  # the attack, and whether it goes on with what stood the smaller epsilons
         "noise": (fgsm.random_signs, False),
@@ -131,7 +131,7 @@ def main():
     right, together = {}, {}
     for name, model in models.items():
         images, labels = photos[name]
-        right[name] = fgsm.predict(model, images, batch)[0] == labels
+        right[name] = attacks.predict(model, images, batch)[0] == labels
         results[name]["clean"] = right[name].mean()
         together[name] = np.repeat(right[name][None], len(EPSILONS), 0)
         print(f"{name}: {right[name].mean():.3f} clean", flush=True)
@@ -172,7 +172,7 @@ def main():
                 step_size=epsilon / 10,
             )  # fmt: skip
             moved = made if size == images.shape[1:3] else tf.image.resize(made, size).numpy()
-            seen, _ = fgsm.predict(models[target], moved, batch)
+            seen, _ = attacks.predict(models[target], moved, batch)
             values.append(float((seen == labels).mean()))
         results[target]["clean, resized"] = values.pop(0)
         done(target, f"transfer from {source}", values, since)

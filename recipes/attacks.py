@@ -1,322 +1,570 @@
-"""Stronger attacks than FGSM and PGD: APGD, Square and FMN, and the accuracy that they leave.
+"""Attacks that are stronger than FGSM, the accuracy that they leave, and what they are made of.
 
-Arguments and results are those of `recipes.fgsm`.
+Every attack takes a model, images and labels, and returns images as `recipes.fgsm.fgsm` does, in
+which the arguments are described.
 """
 
-import keras  # noqa: F401
+from functools import partial
+
+import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.fgsm import (
-    BOUNDS,
-    batches,
-    check_bounds,
-    check_epsilon,
-    check_norm,
-    class_numbers,
-    differentiate,
-    direction,
-    log_odds,
-    predict,
-    prepare,
-    project,
-    random_point,
-    size_of,
-)
+from recipes.training.checks import check_images, check_labels
 
-
-def margin(logits, labels):
-    """The largest other logit less that of the label, `(batch,)`: above 0 the model is fooled."""
-    own = tf.one_hot(labels, tf.shape(logits)[1], True, False, dtype=tf.bool)
-    others = tf.reduce_max(tf.where(own, logits.dtype.min, logits), 1)
-    return others - tf.gather(logits, labels, batch_dims=1)
-
-
-def dlr(logits, labels):
-    """The difference of logits ratio (Croce, Hein 2020): the margin, whatever the logits' scale.
-
-    (max of the others - z_y) / (z_1 - z_3), where z_1 >= z_2 >= z_3 are the largest logits.
-    """
-    top = tf.math.top_k(logits, 3).values
-    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
-
-
-def targeted_dlr(targets):
-    """The loss (z_t - z_y) / (z_1 - (z_3 + z_4) / 2), which leads to the class `targets`."""
-
-    def loss(logits, labels):
-        top = tf.math.top_k(logits, 4).values
-        towards = tf.gather(logits, targets, batch_dims=1)
-        away = tf.gather(logits, labels, batch_dims=1)
-        return (towards - away) / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
-
-    return loss
+BOUNDS = (-1.0, 1.0)
+TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
 
 
 def apgd(
-    model, images, labels=None, *, epsilon, steps=100, loss=log_odds, norm="inf", bounds=BOUNDS,
-    seed=0,
+    model, images, labels=None, *, epsilon, steps=100, loss="ce", targets=9, norm="inf",
+    bounds=BOUNDS, seed=0,
 ):  # fmt: skip
     """Auto-PGD (Croce, Hein 2020): PGD with momentum that finds its step sizes itself.
 
-    Each image's step begins at 2 * epsilon. At checkpoints that come closer and closer, it is
+    Each image's step begins at 2 * epsilon. At checkpoints that come closer and closer it is
     halved, and the image goes back to its best point, where fewer than three quarters of the
-    steps since the last checkpoint raised the loss, or the best loss and the step are as before.
+    steps since the last checkpoint raised the loss, or where neither the best loss nor the step
+    has changed since.
 
     Args:
-        model, images, labels, bounds: as for `fgsm.fgsm`.
-        epsilon: radius of the ball, or a list of radii.
-        steps: number of gradients, for each epsilon.
-        loss: of (logits, labels), `(batch,)`: `log_odds`, which orders points as cross-entropy
-            does (APGD-CE); `dlr`, or what `targeted_dlr` makes.
+        model, images, labels, epsilon, bounds: as for `fgsm`.
+        steps: number of gradients.
+        loss: "ce", cross-entropy; "dlr", the difference of logits ratio, which does not depend on
+            the scale of the logits; or "targeted", which leads with that ratio to each of the
+            likeliest other classes in turn, as long as an image stands (APGD-T).
+        targets: number of those classes; each takes `steps` gradients.
         norm: "inf" or 2.
-        seed: int, seed of the start.
+        seed: int, seed of the random start.
 
     Returns:
-        As for `fgsm.fgsm`: a point that fools the model, or else the one with the highest loss.
+        As for `fgsm`: a point that fools the model, or else the one with the highest loss.
     """
-    check_norm(norm, ("inf", 2))
+    check("norm", norm, ("inf", 2))
+    check("loss", loss, ("ce", "dlr", "targeted"))
     logits, images, labels = prepare(model, images, labels, bounds)
-    if loss is not log_odds and logits.classes < 4:
-        raise ValueError(f"loss: it needs 4 classes or more, but the model has {logits.classes}")
-    epsilons = check_epsilon(epsilon)
-    made = [_apgd(logits, images, labels, e, steps, loss, norm, bounds, seed).numpy()
-            for e in np.ravel(epsilons)]  # fmt: skip
-    return np.stack(made) if epsilons.ndim else made[0]
+    if loss != "ce" and logits.classes < 4:
+        raise ValueError(f"loss {loss!r} needs 4 classes, but the model has {logits.classes}")
+    options = check_epsilon(epsilon), steps, norm, bounds, seed
+    if loss != "targeted":
+        function = {"ce": log_odds, "dlr": dlr}[loss]
+        return _apgd(logits, images, labels, function, *options)[0].numpy()
+    likeliest = tf.argsort(logits(images), direction="DESCENDING").numpy()
+    others = likeliest[likeliest != labels.numpy()[:, None]].reshape(len(images), -1)
+    made, standing = images.numpy(), np.arange(len(images))
+    for target in others.T[:targets]:
+        x, y = tf.gather(images, standing), tf.gather(labels, standing)
+        x, fooled = _apgd(logits, x, y, towards(target[standing]), *options)
+        made[standing] = x
+        standing = standing[~fooled.numpy()]
+        if not len(standing):
+            break
+    return made
 
 
-def _apgd(logits, images, labels, epsilon, steps, loss, norm, bounds, seed):
-    def pick(chosen, a, b):
-        return tf.where(tf.reshape(chosen, (-1, *[1] * (len(a.shape) - 1))), a, b)
-
-    x = random_point(tf.shape(images), (seed, 0), norm)
-    x = x / tf.maximum(size_of(x, norm), 1e-12)  # on the surface of the ball
-    x = tf.clip_by_value(images + epsilon * x, *bounds)
-    gradient, value, outputs = differentiate(logits, x, labels, loss)
-    best, best_gradient, best_value = x, gradient, value
-    fooled = tf.argmax(outputs, 1) != labels
-    made = x
-    before = x
-    size = tf.fill((len(images), 1, 1, 1), 2 * tf.cast(epsilon, tf.float32))
-    checkpoints = _checkpoints(steps)
-    rises = tf.zeros(len(images))  # steps since the last checkpoint that raised the loss
-    last, value_then = 0, best_value
-    halved = tf.ones(len(images), tf.bool)  # so that the second rule waits for a second checkpoint
+def _apgd(logits, images, labels, loss, epsilon, steps, norm, bounds, seed):
+    start = random_point(tf.shape(images), (seed, 0), norm)
+    start /= size_of(start, norm)  # on the surface of the ball
+    x = before = tf.clip_by_value(images + epsilon * start, *bounds)
+    gradient, value, fooled = differentiate(logits, x, labels, loss)
+    made, best, best_gradient, best_value = x, x, gradient, value
+    size = tf.fill(value.shape, np.float32(2 * epsilon))
+    rises, value_then, halved = tf.zeros_like(value), value, tf.ones_like(fooled)
+    last, checkpoints = 0, apgd_checkpoints(steps)
     for step in range(1, steps):
-        z = project(x + size * direction(gradient, norm), images, epsilon, norm, bounds)
-        share = 1.0 if step == 1 else 0.75
-        moved = x + share * (z - x) + (1 - share) * (x - before)
-        before, x = x, project(moved, images, epsilon, norm, bounds)
-        old = value
-        gradient, value, outputs = differentiate(logits, x, labels, loss)
-        now = tf.argmax(outputs, 1) != labels
-        fooled |= now
-        made = pick(now, x, made)
-        rises += tf.cast(value > old, tf.float32)
+        ahead = project(x + size * direction(gradient, norm), images, epsilon, norm, bounds)
+        if step > 1:  # 0.75 of the step, and 0.25 of the one before
+            ahead = x + 0.75 * (ahead - x) + 0.25 * (x - before)
+        before, x = x, project(ahead, images, epsilon, norm, bounds)
+        value_before = value
+        gradient, value, fools = differentiate(logits, x, labels, loss)
+        made, fooled = tf.where(fools, x, made), fooled | fools
+        rises += tf.cast(value > value_before, tf.float32)
         better = value > best_value
-        best, best_gradient = pick(better, x, best), pick(better, gradient, best_gradient)
+        best, best_gradient = tf.where(better, x, best), tf.where(better, gradient, best_gradient)
         best_value = tf.maximum(value, best_value)
         if step in checkpoints:
-            stuck = ~halved & (best_value <= value_then)
+            stuck = ~halved & (best_value == value_then)
             halved = (rises < 0.75 * (step - last)) | stuck
-            size = pick(halved, size / 2, size)
-            x, gradient = pick(halved, best, x), pick(halved, best_gradient, gradient)
-            last, value_then, rises = step, best_value, tf.zeros(len(images))
-    return pick(fooled, made, best)
+            size = tf.where(halved, size / 2, size)
+            x, gradient = tf.where(halved, best, x), tf.where(halved, best_gradient, gradient)
+            value = tf.where(halved, best_value, value)
+            rises, value_then, last = tf.zeros_like(value), best_value, step
+    return tf.where(fooled, made, best), tf.reshape(fooled, (-1,))
 
 
-def _checkpoints(steps):
+def apgd_checkpoints(steps):
     """The steps at which APGD looks back: after 22 %, then 19, 16 ... 6 % of all more."""
-    at, share, found = 0.0, 0.22, []
-    while at + share < 1:
-        at += share
-        found.append(int(np.ceil(at * steps)))
+    checkpoints, share, at = [], 0.22, 0.22
+    while at < 1:
+        checkpoints.append(int(np.ceil(at * steps)))
         share = max(share - 0.03, 0.06)
-    return found
-
-
-def apgd_targeted(
-    model, images, labels=None, *, epsilon, steps=100, targets=9, norm="inf", bounds=BOUNDS, seed=0
-):
-    """APGD-T (Croce, Hein 2020): APGD towards each of the classes that are likeliest next.
-
-    Args:
-        targets: number of classes; each gets `steps` gradients, for the images that still stand.
-        others: as for `apgd`.
-    """
-    logits, _, numbers = prepare(model, images, labels, bounds)
-    images, labels = np.asarray(images, np.float32), numbers.numpy()
-    epsilons = check_epsilon(epsilon)
-    own = tf.one_hot(labels, logits.classes, True, False, dtype=tf.bool)
-    others = tf.where(own, np.float32(-np.inf), logits(tf.constant(images)))
-    order = tf.math.top_k(others, min(targets, logits.classes - 1)).indices.numpy()
-    made = np.repeat(images[None], epsilons.size, 0)
-    for result, radius in zip(made, np.ravel(epsilons), strict=True):
-        standing = np.arange(len(images))
-        for column in order.T:
-            if not len(standing):
-                break
-            result[standing] = apgd(
-                model, images[standing], labels[standing], epsilon=radius, steps=steps,
-                loss=targeted_dlr(tf.constant(column[standing])), norm=norm, bounds=bounds,
-                seed=seed,
-            )  # fmt: skip
-            seen, _ = predict(model, result[standing], len(images))
-            standing = standing[seen == labels[standing]]
-    return made if epsilons.ndim else made[0]
+        at += share
+    return checkpoints
 
 
 def square(
-    model, images, labels=None, *, epsilon, queries=1000, share=0.8, bounds=BOUNDS, seed=0,
-    count_queries=False,
+    model, images, labels=None, *, epsilon, queries=1000, share=0.8, norm="inf", bounds=BOUNDS,
+    seed=0, count_queries=False,
 ):  # fmt: skip
-    """Square (Andriushchenko et al. 2020): random search that asks for no gradient.
+    """Square (Andriushchenko et al. 2020): random search, which needs no gradient.
 
-    It begins with vertical stripes of -epsilon and +epsilon, and then tries a square of one
-    colour, at -epsilon or +epsilon in each channel, at a random place of each image. A try is
-    kept if it brings the margin closer to another class. The squares shrink as it goes on.
+    In the norm "inf" it begins with vertical stripes of -epsilon and +epsilon, and then sets a
+    square at a random place to -epsilon or +epsilon in each channel. In the norm 2 it begins with
+    a grid of bumps, and then moves what was added in one square into a bump in another. An image
+    keeps a change that raises its margin; the squares shrink as the search goes on.
 
     Args:
-        model, images, labels, bounds: as for `fgsm.fgsm`.
-        epsilon: radius of the ball in the norm "inf", or a list of radii.
-        queries: how often the model may be asked about each image, for each epsilon.
-        share: how much of the image the first square covers.
+        model, images, labels, epsilon, bounds: as for `fgsm`.
+        queries: how often the model may be asked about each image.
+        share: how much of the image the first square covers; the paper has 0.05 ("inf") and 0.1
+            (2) for ImageNet, AutoAttack 0.8.
+        norm: "inf" or 2.
         seed: int.
         count_queries: whether to return the queries, too.
 
     Returns:
-        As for `fgsm.fgsm`; with `count_queries` also the queries that each image took, ints
-        `(batch,)` or `(epsilons, batch)`: all of `queries` where the model was not fooled.
+        As for `fgsm`; with `count_queries` also the queries that each image took, ints `(batch,)`:
+        all of `queries` where the model was not fooled.
     """
+    check("norm", norm, ("inf", 2))
     if queries < 1:
         raise ValueError(f"queries {queries}: at least 1 is needed for each image")
     logits, images, labels = prepare(model, images, labels, bounds)
-    epsilons = check_epsilon(epsilon)
-    made, used = zip(*(_square(logits, images, labels, e, queries, share, bounds, seed)
-                       for e in np.ravel(epsilons)), strict=True)  # fmt: skip
-    made, used = (np.stack(made), np.stack(used)) if epsilons.ndim else (made[0], used[0])
-    return (made, used) if count_queries else made
-
-
-def _square(logits, images, labels, epsilon, queries, share, bounds, seed):
-    rng = np.random.default_rng(seed)
-    count, height, width, channels = images.shape
-    made, used = images.numpy(), np.full(count, queries)
-    standing, best = np.arange(count), tf.fill((count,), np.float32(-np.inf))
+    epsilon, rng = check_epsilon(epsilon), np.random.default_rng(seed)
+    propose = {"inf": _square_inf, 2: _square_2}[norm]
+    made, used = images.numpy(), np.full(len(images), queries)
+    standing, best = np.arange(len(images)), np.float32(-np.inf)
     x = images
     for query in range(1, queries + 1):
-        if query == 1:
-            where = True
-            colours = rng.choice([-1.0, 1.0], (count, 1, width, channels))
-        else:
-            where = _squares(rng, len(standing), height, width, share, query / queries)
-            colours = rng.choice([-1.0, 1.0], (len(standing), 1, 1, channels))
-        new = images + epsilon * tf.constant(colours, tf.float32)
-        new = tf.where(where, tf.clip_by_value(new, *bounds), x)
-        values = margin(logits(new), labels)
-        x = tf.where(tf.reshape(values > best, (-1, 1, 1, 1)), new, x)
-        best = tf.maximum(values, best)
-        fell = best.numpy() > 0
+        halvings = np.searchsorted(HALVED, (query - 1) / queries)
+        side = round(np.sqrt(share / 2**halvings * images.shape[1] * images.shape[2]))
+        side = 0 if query == 1 else min(max(side, 1), *images.shape[1:3])
+        new = tf.clip_by_value(propose(rng, x, images, epsilon, side), *bounds)
+        value = margin(logits(new), labels)[:, None, None, None]
+        x, best = tf.where(value > best, new, x), tf.maximum(value, best)
+        fell = best.numpy().ravel() > 0
         if fell.any():
-            made[standing[fell]] = tf.gather(x, np.flatnonzero(fell)).numpy()
-            used[standing[fell]] = query
-            standing, stay = standing[~fell], np.flatnonzero(~fell)
-            x, images, labels, best = (tf.gather(t, stay) for t in (x, images, labels, best))
+            made[standing[fell]], used[standing[fell]] = tf.boolean_mask(x, fell), query
+            x, images, labels, best = (tf.boolean_mask(t, ~fell) for t in (x, images, labels, best))
+            standing = standing[~fell]
         if not len(standing):
             break
     made[standing] = x
-    return made, used
+    return (made, used) if count_queries else made
 
 
-def _squares(rng, count, height, width, share, done):
-    """For each image a square that is True, `(count, height, width, 1)`."""
-    halvings = np.searchsorted([0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8], done)
-    side = round(np.sqrt(share / 2**halvings * height * width))
-    side = np.clip(side, 1, min(height, width))
-    top = rng.integers(0, height - side + 1, (count, 1))
-    left = rng.integers(0, width - side + 1, (count, 1))
-    rows = (np.arange(height) >= top) & (np.arange(height) < top + side)
-    columns = (np.arange(width) >= left) & (np.arange(width) < left + side)
-    return tf.constant(rows[:, :, None, None]) & tf.constant(columns[:, None, :, None])
+HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # when the squares' area is halved
+
+
+def _square_inf(rng, x, images, epsilon, side):
+    batch, height, width, channels = images.shape
+    if not side:
+        return images + epsilon * _signs(rng, batch, 1, width, channels)
+    window = _window(rng, height, width, side)
+    return tf.where(window > 0, images + epsilon * _signs(rng, batch, 1, 1, channels), x)
+
+
+def _square_2(rng, x, images, epsilon, side):
+    batch, height, width, channels = images.shape
+    added = x - images
+    if not side:
+        side = max(min(height, width) // 5, 1)
+        for top in range(0, height - side + 1, side):
+            for left in range(0, width - side + 1, side):
+                bump = _placed(_bump(rng, side), height, width, top, left)
+                added += bump * _signs(rng, batch, 1, 1, channels)
+        return images + epsilon * direction(added, 2)
+    side = min(max(side, 3) | 1, height, width)
+    one, two = _window(rng, height, width, side), _window(rng, height, width, side)
+    top, left = np.argwhere(one[0, :, :, 0])[0]
+    total = tf.reduce_sum(added**2, (1, 2, 3), keepdims=True)
+    in_one = tf.reduce_sum(added**2 * one, (1, 2), keepdims=True)
+    in_both = tf.reduce_sum(added**2 * np.maximum(one, two), (1, 2), keepdims=True)
+    bump = _placed(_bump(rng, side), height, width, top, left) * _signs(rng, batch, 1, 1, channels)
+    bump += added * one / tf.maximum(tf.sqrt(in_one), TINY)
+    bump /= tf.maximum(tf.sqrt(tf.reduce_sum(bump**2, (1, 2), keepdims=True)), TINY)
+    unused = tf.maximum(epsilon**2 - total, 0) / channels  # of the length that may be added
+    added = added * (1 - np.maximum(one, two)) + bump * tf.sqrt(in_both + unused)
+    return images + epsilon * direction(added, 2)
+
+
+def _signs(rng, *shape):
+    return rng.choice(np.float32([-1, 1]), shape)
+
+
+def _window(rng, height, width, side):
+    top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
+    return _placed(np.ones((side, side)), height, width, top, left)
+
+
+def _placed(square, height, width, top, left):
+    frame = np.zeros((1, height, width, 1), np.float32)
+    frame[0, top : top + len(square), left : left + len(square), 0] = square
+    return frame
+
+
+def _bump(rng, side):
+    """Two heaps side by side or one above the other, up and down, `(side, side)`, of length 1."""
+
+    def heap(rows, columns):
+        far = np.maximum.outer(*(np.abs(np.arange(n) - n // 2) for n in (rows, columns)))
+        return sum((far <= r) / (r + 1) ** 2 for r in range(max(rows, columns) // 2 + 1))
+
+    bump = np.concatenate([heap(side // 2, side), -heap(side - side // 2, side)])
+    bump /= np.linalg.norm(bump)
+    return bump.T if rng.random() < 0.5 else bump
 
 
 def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bounds=BOUNDS):
-    """Fast minimum-norm attack (Pintor et al. 2021): for each image the nearest that fools.
+    """Fast minimum-norm attack (Pintor et al. 2021): the nearest image that fools the model.
 
-    Steps along the gradient of the margin, inside a ball whose radius shrinks while the model is
-    fooled and grows while it is not, until the image lies on the boundary of its class.
+    It follows the gradient of the margin inside a ball that shrinks while the model is fooled and
+    grows while it is not, until the image lies on the boundary of its class.
 
     Args:
-        model, images, labels, bounds: as for `fgsm.fgsm`.
+        model, images, labels, bounds: as for `fgsm`.
         steps: number of gradients.
-        step_size: L2 length of the first step; the last is a hundredth of it. By default the
-            width of `bounds`.
+        step_size: L2 length of the first step, by default the width of `bounds`; the last step is
+            a hundredth of it.
         norm: "inf" or 2, that of the distance.
 
     Returns:
         `(made, distances)`: float32 arrays, of the shape of `images` and `(batch,)`; where nothing
         was found, the image itself and `inf`.
     """
-    check_norm(norm, ("inf", 2))
+    check("norm", norm, ("inf", 2))
     low, high = check_bounds(bounds)
     logits, images, labels = prepare(model, images, labels, bounds)
-    size = high - low if step_size is None else step_size
-    x, best = images, images
-    nearest = tf.fill((len(images), 1, 1, 1), np.float32(np.inf))
-    radius = nearest
+    x = best = images
+    nearest = radius = tf.fill((len(images), 1, 1, 1), np.float32(np.inf))
     farthest = size_of(tf.maximum(images - low, high - images), norm)
     for step in range(steps):
-        cosine = (1 + np.cos(np.pi * step / steps)) / 2
-        gradient, values, _ = differentiate(logits, x, labels, margin)
-        gap = size_of(x - images, norm)
-        fooled = tf.reshape(values > 0, gap.shape)
-        better = fooled & (gap < nearest)
-        best, nearest = tf.where(better, x, best), tf.where(better, gap, nearest)
+        cosine = (1 + np.cos(np.pi * step / steps)) / 2  # from 1 to 0
+        gradient, value, fooled = differentiate(logits, x, labels, margin)
+        gradient = tf.where(tf.where(gradient < 0, x > low, x < high), gradient, 0)  # may go there
+        distance = size_of(x - images, norm)
+        better = fooled & (distance < nearest)
+        best, nearest = tf.where(better, x, best), tf.where(better, distance, nearest)
         # To first order the boundary is |margin| / (dual norm of the gradient) away.
-        slope = tf.maximum(size_of(gradient, 1 if norm == "inf" else 2), 1e-12)
-        boundary = gap + tf.reshape(tf.abs(values), gap.shape) / slope
-        gamma = 0.001 + (0.05 - 0.001) * cosine
-        grown = tf.where(tf.math.is_inf(nearest), boundary, radius * (1 + gamma))
+        slope = tf.maximum(size_of(gradient, 1 if norm == "inf" else 2), TINY)
+        gamma = 0.001 + 0.049 * cosine
+        found = tf.math.is_finite(nearest)
+        grown = tf.where(found, radius * (1 + gamma), distance + tf.abs(value) / slope)
         radius = tf.where(fooled, tf.minimum(radius * (1 - gamma), nearest), grown)
         radius = tf.minimum(radius, farthest)
-        length = size * (0.01 + 0.99 * cosine)
+        length = (high - low if step_size is None else step_size) * (0.01 + 0.99 * cosine)
         x = project(x + length * direction(gradient, 2), images, radius, norm, bounds)
     return best.numpy(), nearest.numpy().ravel()
 
 
 def robust_accuracy(
-    model, dataset, epsilon, *, norm="inf", steps=100, targets=9, queries=5000, batch_size=250,
-    bounds=BOUNDS, seed=0,
+    model, dataset, epsilon, *, norm="inf", steps=100, targets=9, queries=5000, bounds=BOUNDS,
+    batch_size=250, seed=0,
 ):  # fmt: skip
-    """The accuracy that is left when APGD-CE, APGD-T and Square have had their turn.
+    """The accuracy that APGD-CE, APGD-T and Square leave together, as AutoAttack measures it.
 
-    As in AutoAttack (Croce, Hein 2020), each attack gets the images that still stand.
+    Each attack gets the images that still stand (Croce, Hein 2020; without its FAB attack, which
+    adds little to the others).
+
+    Args:
+        model, dataset, batch_size: as for `accuracy_under_attack`.
+        epsilon: float.
+        others: as for `apgd` and `square`.
 
     Returns:
-        A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", "Square". The last one is
+        A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", "Square"; the last one is
         the robust accuracy.
     """
-    pairs = [(np.asarray(x, np.float32), class_numbers(y)) for x, y in batches(dataset, batch_size)]
-    images, labels = (np.concatenate(part) for part in zip(*pairs, strict=True))
-    options = {"epsilon": epsilon, "bounds": bounds, "seed": seed}
+    common = {"epsilon": epsilon, "norm": norm, "bounds": bounds, "seed": seed}
     attacks = {
-        "APGD-CE": lambda *data: apgd(*data, steps=steps, norm=norm, **options),
-        "APGD-T": lambda *data: apgd_targeted(
-            *data, steps=steps, targets=targets, norm=norm, **options
-        ),
-        "Square": lambda *data: square(*data, queries=queries, **options),
+        "clean": lambda model, images, labels: images,
+        "APGD-CE": partial(apgd, steps=steps, **common),
+        "APGD-T": partial(apgd, loss="targeted", targets=targets, steps=steps, **common),
+        "Square": partial(square, queries=queries, **common),
     }
-    standing = np.flatnonzero(predict(model, images, batch_size)[0] == labels)
-    left = {"clean": len(standing) / len(labels)}
-    for name, attack in attacks.items():
-        still = [
-            rows[
-                predict(model, attack(model, images[rows], labels[rows]), batch_size)[0]
-                == labels[rows]
-            ]
-            for rows in np.split(standing, range(batch_size, len(standing), batch_size))
-            if len(rows)
-        ]
-        standing = np.concatenate([*still, np.zeros(0, int)])
-        left[name] = len(standing) / len(labels)
-    return left
+    left, total = dict.fromkeys(attacks, 0), 0
+    for images, labels in batches(dataset, batch_size):
+        total += len(labels)
+        for name, attack in attacks.items():
+            if len(labels):
+                stands = predict(model, attack(model, images, labels))[0] == labels
+                images, labels = images[stands], labels[stands]
+            left[name] += len(labels)
+    return {name: count / total for name, count in left.items()}
+
+
+def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **options):
+    """The accuracy that one attack leaves, for each epsilon.
+
+    Args:
+        model: a Keras classifier.
+        dataset: a `tf.data.Dataset` of batches (images, labels), or a pair of arrays.
+        epsilons: list of floats, in the units of `bounds`.
+        attack: `fgsm`, `pgd`, `random_signs`, `apgd`, `square`, or a function with their arguments.
+        batch_size: images in a batch, where `dataset` is a pair of arrays.
+        **options: go to the attack: `steps=20`, `norm=2`, `bounds=(0, 1)`.
+
+    Returns:
+        float array in [0, 1], `(epsilons,)`.
+    """
+    right, total = np.zeros(len(epsilons)), 0
+    for images, labels in batches(dataset, batch_size):
+        total += len(labels)
+        for i, epsilon in enumerate(epsilons):
+            made = attack(model, images, labels, epsilon=epsilon, **options)
+            right[i] += (predict(model, made)[0] == labels).sum()
+    return right / total
+
+
+def predict(model, images, batch_size=128):
+    """What the model sees in images, and how sure it is.
+
+    Args:
+        model: a Keras classifier.
+        images: float array, `(..., height, width, channels)`.
+        batch_size: images that are classified at once.
+
+    Returns:
+        `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(...)`.
+    """
+    images = np.asarray(images)
+    if images.ndim < 4:
+        raise ValueError(
+            f"images: shape {images.shape}, but (..., batch, height, width, channels) is needed"
+        )
+    flat = images.reshape(-1, *images.shape[-3:]).astype(np.float32, copy=False)
+    logits = compiled(model, flat)
+    cuts = range(0, len(flat), batch_size)
+    values = tf.concat([logits(tf.constant(flat[i : i + batch_size])) for i in cuts], 0)
+    probabilities = tf.nn.softmax(values).numpy()
+    shape = images.shape[:-3]
+    return probabilities.argmax(-1).reshape(shape), probabilities.max(-1).reshape(shape)
+
+
+# The losses, of (logits, labels), `(batch,)`.
+
+
+def log_odds(logits, labels):
+    """log((1 - p) / p), p the probability of the label: cross-entropy is log(1 + exp(log_odds)).
+
+    It orders points as cross-entropy does, and its gradient has the same direction; but that of
+    cross-entropy, smaller by the factor 1 - p, is zero in float32 where p rounds to 1.
+    """
+    own, others = _split(logits, labels)
+    return tf.reduce_logsumexp(others, 1) - own
+
+
+def margin(logits, labels):
+    """The largest other logit less that of the label: above 0 the model is fooled."""
+    own, others = _split(logits, labels)
+    return tf.reduce_max(others, 1) - own
+
+
+def dlr(logits, labels):
+    """The difference of logits ratio: the margin / (z1 - z3), z1 >= z2 >= z3 the largest logits."""
+    top = tf.math.top_k(logits, 3).values
+    return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
+
+
+def towards(targets):
+    """The targeted difference of logits ratio, (z_t - z_y) / (z1 - (z3 + z4) / 2)."""
+
+    def targeted_dlr(logits, labels):
+        top = tf.math.top_k(logits, 4).values
+        gap = tf.gather(logits, targets, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
+        return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
+
+    return targeted_dlr
+
+
+def _split(logits, labels):
+    own = tf.one_hot(labels, tf.shape(logits)[1], True, False, dtype=tf.bool)
+    return tf.gather(logits, labels, batch_dims=1), tf.where(own, logits.dtype.min, logits)
+
+
+# What attacks are made of.
+
+
+def differentiate(logits, images, labels, loss):
+    """The gradient of a loss by the images; its values and who is fooled, `(batch, 1, 1, 1)`."""
+    with tf.GradientTape() as tape:
+        tape.watch(images)
+        outputs = logits(images)
+        value = loss(outputs, labels)
+    fooled = tf.argmax(outputs, 1) != labels
+    return (tape.gradient(value, images), *(t[:, None, None, None] for t in (value, fooled)))
+
+
+def direction(gradient, norm):
+    """The sign of a gradient, or the gradient divided by its norm 1 or 2."""
+    if norm == "inf":
+        return tf.sign(gradient)
+    return gradient / tf.maximum(size_of(gradient, norm), TINY)
+
+
+def project(x, images, epsilon, norm, bounds):
+    """The point of the ball around `images` that is nearest to `x`, clipped to `bounds`."""
+    gap = x - images
+    if norm == "inf":
+        gap = tf.clip_by_value(gap, -epsilon, epsilon)
+    else:
+        gap *= tf.minimum(1.0, epsilon / tf.maximum(size_of(gap, norm), TINY))
+    return tf.clip_by_value(images + gap, *bounds)
+
+
+def size_of(x, norm):
+    """The norm of each image, `(batch, 1, 1, 1)`."""
+    most = tf.reduce_max(tf.abs(x), (1, 2, 3), keepdims=True)
+    if norm == "inf":
+        return most
+    x = x / tf.maximum(most, TINY)  # else the squares of small numbers would vanish
+    total = tf.reduce_sum(tf.abs(x) ** norm, (1, 2, 3), keepdims=True)
+    return most * (total if norm == 1 else tf.sqrt(total))
+
+
+def random_point(shape, seed, norm):
+    """A random point of the unit ball for each image, evenly spread."""
+    if norm == "inf":
+        return tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
+    seeds = tf.unstack(tf.random.split(seed, 2))
+    point = tf.random.stateless_normal(shape, seeds[0])
+    radius = tf.random.stateless_uniform((shape[0], 1, 1, 1), seeds[1])
+    size = tf.cast(tf.reduce_prod(shape[1:]), tf.float32)
+    return direction(point, 2) * radius ** (1 / size)
+
+
+def compiled(model, images=None):
+    """The compiled function images -> logits of `model`, for batches of any size.
+
+    Of a softmax it returns what went into it. It is made once and kept on the model, as Keras
+    keeps what `predict` compiles; `images`, if given, have to fit the model.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model: a keras.Model is needed, not {type(model).__name__}")
+    if len(getattr(model, "inputs", None) or [0]) != 1:
+        raise ValueError(f"model: it has {len(model.inputs)} inputs, but one, images, is needed")
+    try:
+        shape = model.input_shape[1:]
+    except (AttributeError, ValueError):  # a subclass of keras.Model
+        raise ValueError(
+            "model: the shape of its images is unknown; name it: "
+            "keras.Sequential([keras.Input(shape), model])"
+        ) from None
+    given = shape if images is None else images.shape[1:]
+    if shape[-1] == 3 and given[-1] == 1:
+        raise ValueError(
+            f"images: grey, shape {images.shape}, but the model takes RGB: "
+            "np.repeat(images, 3, axis=-1)"
+        )
+    if any(n not in (None, m) for n, m in zip(shape, given, strict=True)):
+        sizes = ", ".join("any" if n is None else str(n) for n in shape)
+        raise ValueError(
+            f"images: shape {images.shape}, but the model takes (batch, {sizes}); "
+            "recipes.datasets.image_files.load reads files at any size"
+        )
+    if not hasattr(model, "logits_for_attacks"):
+        model.logits_for_attacks = _compile(model, shape)
+    return model.logits_for_attacks
+
+
+def _compile(model, shape):
+    def logits(images):
+        outputs = tf.nest.flatten(model(images, training=False))
+        if len(outputs) != 1:
+            raise ValueError(
+                f"model: it has {len(outputs)} outputs, but one is needed; choose one: "
+                "keras.Model(model.inputs, model.outputs[0])"
+            )
+        [output] = outputs
+        if output.shape.rank != 2 or (output.shape[1] or 2) < 2:
+            raise ValueError(
+                f"model: its output has the shape {output.shape}, but (batch, classes) with two "
+                "classes or more is needed"
+            )
+        last = output.op
+        while last.type in ("Identity", "Cast"):
+            last = last.inputs[0].op
+        if last.type == "Sigmoid":
+            raise ValueError("model: it ends in a sigmoid, but softmax or logits are needed")
+        return tf.cast(last.inputs[0] if last.type == "Softmax" else output, tf.float32)
+
+    # A concrete function stays a graph under `tf.config.run_functions_eagerly`. Without autograph,
+    # an error reaches the reader as it was raised.
+    function = tf.function(logits, autograph=False)
+    function = function.get_concrete_function(tf.TensorSpec((None, *shape)))
+    values = function(tf.zeros((1, *(n or 64 for n in shape)))).numpy()
+    if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
+        raise ValueError(
+            "model: its output looks like probabilities, but no softmax was found at its end; end "
+            "it in a softmax layer, or leave the logits as they are"
+        )
+    function.classes = values.shape[1]
+    return function
+
+
+def prepare(model, images, labels, bounds, targeted=False):
+    """Checks what an attack was given: the compiled model, float32 images, int64 labels."""
+    low, high = check_bounds(bounds)
+    check_images(images, "images", low=low, high=high)
+    images = tf.cast(images, tf.float32)
+    logits = compiled(model, images)
+    if labels is None:
+        if targeted:
+            raise ValueError("labels: a targeted attack needs the classes that it leads to")
+        return logits, images, tf.argmax(logits(images), 1)
+    labels = class_numbers(labels, logits.classes)
+    check_labels(labels, "labels", logits.classes, len(images))
+    return logits, images, tf.constant(labels, tf.int64)
+
+
+def class_numbers(labels, classes=None):
+    """Ints `(batch,)`, of those, of a column `(batch, 1)` or of one-hot `(batch, classes)`."""
+    labels = np.asarray(labels)
+    if labels.ndim != 2 or labels.shape[1] == 1:
+        return labels.reshape(len(labels)) if labels.ndim == 2 else labels
+    if classes not in (None, labels.shape[1]):
+        raise ValueError(
+            f"labels: one-hot vectors of {labels.shape[1]}, but the model has {classes} classes"
+        )
+    if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
+        raise ValueError("labels: two axes, but not one-hot: one 1 in each row, else zeros")
+    return labels.argmax(1)
+
+
+def batches(dataset, size):
+    """Arrays (images, labels) of a dataset's batches, or of a pair of arrays in batches."""
+    if isinstance(dataset, tuple):
+        images, labels = dataset
+        if len(images) != len(labels):
+            raise ValueError(f"dataset: {len(images)} images, but {len(labels)} labels")
+        cuts = range(0, len(labels), size)
+        dataset = [(images[i : i + size], labels[i : i + size]) for i in cuts]
+    empty = True
+    for images, labels in dataset:
+        empty = False
+        yield np.asarray(images), class_numbers(labels)
+    if empty:
+        raise ValueError("dataset: it is empty, not one batch came out of it")
+
+
+def check(name, value, known):
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(map(repr, known))}")
+
+
+def check_bounds(bounds):
+    low, high = (float(value) for value in bounds)
+    if not low < high or not np.isfinite([low, high]).all():
+        raise ValueError(f"bounds {bounds}: (least, greatest) value of a pixel is needed")
+    return low, high
+
+
+def check_epsilon(epsilon, many=False):
+    epsilons = np.asarray(epsilon, np.float32)
+    if epsilons.ndim > many or not epsilons.size or not np.isfinite(epsilons).all():
+        wanted = "a finite number" + " or a list of them" * many
+        raise ValueError(f"epsilon {epsilon!r}: {wanted} is needed")
+    if epsilons.min() < 0:
+        raise ValueError(f"epsilon {epsilon!r}: it is a distance, so 0 or more")
+    return epsilons
