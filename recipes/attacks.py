@@ -97,7 +97,7 @@ def apgd_checkpoints(steps):
     """The steps at which APGD looks back: after 22 %, then 19, 16 ... 6 % of all more."""
     checkpoints, share, at = [], 0.22, 0.22
     while at < 1:
-        checkpoints.append(int(np.ceil(at * steps)))
+        checkpoints.append(int(np.ceil(round(at * steps, 6))))
         share = max(share - 0.03, 0.06)
         at += share
     return checkpoints
@@ -334,12 +334,12 @@ def predict(model, images, batch_size=128):
             f"images: shape {images.shape}, but (..., batch, height, width, channels) is needed"
         )
     flat = images.reshape(-1, *images.shape[-3:]).astype(np.float32, copy=False)
-    logits = compiled(model, flat)
-    cuts = range(0, len(flat), batch_size)
-    values = tf.concat([logits(tf.constant(flat[i : i + batch_size])) for i in cuts], 0)
-    probabilities = tf.nn.softmax(values).numpy()
-    shape = images.shape[:-3]
-    return probabilities.argmax(-1).reshape(shape), probabilities.max(-1).reshape(shape)
+    logits, cuts = compiled(model, flat), range(batch_size, len(flat), batch_size)
+    values = [logits(tf.constant(batch)) for batch in np.split(flat, cuts)]
+    probabilities = tf.nn.softmax(tf.concat(values, 0)).numpy()
+    return tuple(
+        p.reshape(images.shape[:-3]) for p in (probabilities.argmax(1), probabilities.max(1))
+    )
 
 
 # The losses, of (logits, labels), `(batch,)`.
@@ -452,16 +452,10 @@ def compiled(model, images=None):
             "keras.Sequential([keras.Input(shape), model])"
         ) from None
     given = shape if images is None else images.shape[1:]
-    if shape[-1] == 3 and given[-1] == 1:
-        raise ValueError(
-            f"images: grey, shape {images.shape}, but the model takes RGB: "
-            "np.repeat(images, 3, axis=-1)"
-        )
     if any(n not in (None, m) for n, m in zip(shape, given, strict=True)):
-        sizes = ", ".join("any" if n is None else str(n) for n in shape)
         raise ValueError(
-            f"images: shape {images.shape}, but the model takes (batch, {sizes}); "
-            "recipes.datasets.image_files.load reads files at any size"
+            f"images: shape {images.shape}, but the model takes {(None, *shape)}; "
+            "recipes.datasets.image_files.load reads files in colour, at any size"
         )
     if not hasattr(model, "logits_for_attacks"):
         model.logits_for_attacks = _compile(model, shape)
@@ -521,8 +515,10 @@ def prepare(model, images, labels, bounds, targeted=False):
 def class_numbers(labels, classes=None):
     """Ints `(batch,)`, of those, of a column `(batch, 1)` or of one-hot `(batch, classes)`."""
     labels = np.asarray(labels)
-    if labels.ndim != 2 or labels.shape[1] == 1:
-        return labels.reshape(len(labels)) if labels.ndim == 2 else labels
+    if labels.ndim != 2:
+        return labels
+    if labels.shape[1] == 1:
+        return labels[:, 0]
     if classes not in (None, labels.shape[1]):
         raise ValueError(
             f"labels: one-hot vectors of {labels.shape[1]}, but the model has {classes} classes"
@@ -562,9 +558,8 @@ def check_bounds(bounds):
 
 def check_epsilon(epsilon, many=False):
     epsilons = np.asarray(epsilon, np.float32)
-    if epsilons.ndim > many or not epsilons.size or not np.isfinite(epsilons).all():
-        wanted = "a finite number" + " or a list of them" * many
-        raise ValueError(f"epsilon {epsilon!r}: {wanted} is needed")
-    if epsilons.min() < 0:
-        raise ValueError(f"epsilon {epsilon!r}: it is a distance, so 0 or more")
+    good = epsilons.size and np.isfinite(epsilons).all() and epsilons.min() >= 0
+    if epsilons.ndim > many or not good:
+        wanted = "a finite number, 0 or more" + (", or a list of them" if many else "")
+        raise ValueError(f"epsilon {epsilon!r}: it has to be {wanted}")
     return epsilons

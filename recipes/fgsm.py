@@ -185,8 +185,7 @@ class AdversarialTraining(keras.Model):
 
     def __init__(self, model, epsilon, clean_share=0.5, steps=1, bounds=BOUNDS, seed=0, **kwargs):
         super().__init__(**kwargs)
-        if check_epsilon(epsilon).ndim:
-            raise ValueError(f"epsilon: one number is needed, not {epsilon!r}")
+        check_epsilon(epsilon)
         if not 0 <= clean_share <= 1:
             raise ValueError(f"clean_share {clean_share}: it has to be from 0 to 1")
         self.model, self.epsilon, self.steps = model, float(epsilon), steps
