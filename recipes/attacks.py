@@ -246,11 +246,11 @@ def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bo
         distance = size_of(x - images, norm)
         better = fooled & (distance < nearest)
         best, nearest = tf.where(better, x, best), tf.where(better, distance, nearest)
-        # To first order the boundary is |margin| / (dual norm of the gradient) away.
+        # To first order the boundary is |margin| / (dual norm of the gradient) away; 1 % beyond.
         slope = tf.maximum(size_of(gradient, 1 if norm == "inf" else 2), TINY)
         gamma = 0.001 + 0.049 * cosine
         found = tf.math.is_finite(nearest)
-        grown = tf.where(found, radius * (1 + gamma), distance + tf.abs(value) / slope)
+        grown = tf.where(found, radius * (1 + gamma), distance - 1.01 * value / slope)
         radius = tf.where(fooled, tf.minimum(radius * (1 - gamma), nearest), grown)
         radius = tf.minimum(radius, farthest)
         length = (high - low if step_size is None else step_size) * (0.01 + 0.99 * cosine)
@@ -393,7 +393,8 @@ def differentiate(logits, images, labels, loss):
         outputs = logits(images)
         value = loss(outputs, labels)
     fooled = tf.argmax(outputs, 1) != labels
-    return (tape.gradient(value, images), *(t[:, None, None, None] for t in (value, fooled)))
+    gradient = tape.gradient(value, images, unconnected_gradients="zero")  # as of a rounding
+    return gradient, value[:, None, None, None], fooled[:, None, None, None]
 
 
 def direction(gradient, norm):

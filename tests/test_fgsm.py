@@ -1,4 +1,5 @@
 import gc
+import importlib
 import weakref
 
 import keras
@@ -7,7 +8,7 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
+import recipes.training  # first, as in a notebook: it sets how TensorFlow starts
 from recipes import attacks, backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.training.batches import Batches
@@ -218,9 +219,57 @@ def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
     assert (loaded.epsilon, loaded.clean_share, loaded.bounds) == (0.3, 0.25, (-1, 1))
     np.testing.assert_array_equal(loaded(images), defence(images))
     np.testing.assert_array_equal(defence(images), model(images))
-    hard = fgsm.AdversarialTraining(model, epsilon=0.3, steps=3)
-    hard.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    hard.fit(images, np.eye(4)[LABELS], epochs=1, verbose=0)
+
+
+def test_adversarial_training_takes_labels_of_each_kind(images):
+    losses = []
+    for labels, loss in (
+        (LABELS, "sparse_categorical_crossentropy"),
+        (LABELS[:, None], "sparse_categorical_crossentropy"),
+        (np.eye(4)[LABELS], "categorical_crossentropy"),
+    ):
+        defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3, clean_share=0)
+        defence.compile("sgd", loss, metrics=["accuracy"])
+        losses += defence.fit(images, labels, verbose=0, shuffle=False).history["loss"]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="sample_weight, class_weight: AdversarialTraining weighs"):
+        defence.fit(images, np.eye(4)[LABELS], sample_weight=np.ones(5), verbose=0)
+
+
+def test_functions_that_run_eagerly_change_nothing(net, images):
+    expected = fgsm.pgd(net, images, LABELS, epsilon=0.1, steps=2)
+    tf.config.run_functions_eagerly(True)
+    try:
+        made = fgsm.pgd(small_net(), images, LABELS, epsilon=0.1, steps=2)
+        defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3, steps=2)
+        defence.compile("sgd", "sparse_categorical_crossentropy")
+        defence.fit(images, LABELS, verbose=0)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+def test_a_model_in_bfloat16(images):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small_net()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    made = fgsm.fgsm(model, images, LABELS, epsilon=0.1)
+    assert made.dtype == np.float32
+    assert ((made != images).mean((1, 2, 3)) > 0.9).all()
+    assert attacks.square(model, images, LABELS, epsilon=0.1, queries=2).shape == images.shape
+
+
+def test_keras_set_to_other_axes_is_refused():
+    """With channels_first the classifier would be another network, in silence."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="image_data_format 'channels_first', but the recipes"):
+            importlib.reload(recipes.training)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    importlib.reload(recipes.training)
 
 
 def test_an_interrupted_training_goes_on_exactly(tmp_path):
@@ -343,7 +392,15 @@ GOOD = np.zeros((2, *SHAPE), np.float32)
     [
         ({"images": GOOD + 2}, r"images: values from 2 to 2, but \[-1, 1\]"),
         ({"images": GOOD - 0.5, "bounds": (0, 1)}, r"images: values from -0.5"),
-        ({"images": GOOD.astype(np.uint8)}, "images: dtype uint8"),
+        ({"images": GOOD.astype(np.uint8)}, r"images: dtype uint8, .* recipes.datasets.scale"),
+        (
+            {"images": GOOD.astype(np.uint8), "bounds": (0, 255)},
+            r"images: dtype uint8, .*; images.astype\('float32'\) makes them",
+        ),
+        (
+            {"images": GOOD + 2, "bounds": (0, 1)},
+            r"images: values from 2 .* images.astype\('float32'\) \* 1 / 255 makes",
+        ),
         ({"images": GOOD * np.nan}, "images: holds NaN"),
         ({"images": GOOD[0]}, r"images: shape \(6, 5, 3\)"),
         ({"images": GOOD[:0]}, "images: no picture"),
