@@ -18,7 +18,7 @@ from art.estimators.classification import TensorFlowV2Classifier
 
 from recipes import attacks, fgsm
 from recipes.datasets import digits, scale
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 COUNT, EPSILONS = 100, {"inf": 0.25, 2: 2.5}
 
@@ -32,7 +32,7 @@ def train():
 
 
 def main():
-    start(0)
+    setup("reduced", 0)
     net = train()
     logits = attacks.compiled(net)
     images, labels = digits.load("test")

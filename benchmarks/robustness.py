@@ -28,7 +28,7 @@ import tensorflow as tf
 from recipes import attacks, backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
-from recipes.training.runtime import start
+from recipes.training.runtime import setup
 
 EPSILONS = [0.0025, 0.005, 0.01, 0.02, 0.04]
 NETS = {
@@ -85,7 +85,7 @@ def main():
     parser.add_argument("--targets", type=int, default=3, help="classes of APGD-T")
     parser.add_argument("--batch", type=int, default=125)
     arguments = parser.parse_args()
-    start(0)
+    setup("reduced", 0)
     root, steps, batch = data_root(), arguments.steps, arguments.batch
     began, results = time.perf_counter(), {}
     report = {
