@@ -1,7 +1,7 @@
 """Attacks that are stronger than FGSM, the accuracy that they leave, and what they are made of.
 
-Every attack takes a model, images and labels, and returns images as `recipes.fgsm.fgsm` does, in
-which the arguments are described.
+`model`, `images`, `labels`, `epsilon` and `bounds` are those of `recipes.fgsm.fgsm`, and so is what
+an attack returns, if nothing else is said. `norm` is "inf" or 2, `seed` an int.
 """
 
 from functools import partial
@@ -14,6 +14,9 @@ from recipes.training.checks import check_images, check_labels
 
 BOUNDS = (-1.0, 1.0)
 TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
+SIGNS = np.float32([-1, 1])
+# The parts of its queries after which Square halves the area of its squares.
+HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
 def apgd(
@@ -28,17 +31,14 @@ def apgd(
     has changed since.
 
     Args:
-        model, images, labels, epsilon, bounds: as for `fgsm`.
         steps: number of gradients.
         loss: "ce", cross-entropy; "dlr", the difference of logits ratio, which does not depend on
             the scale of the logits; or "targeted", which leads with that ratio to each of the
             likeliest other classes in turn, as long as an image stands (APGD-T).
         targets: number of those classes; each takes `steps` gradients.
-        norm: "inf" or 2.
-        seed: int, seed of the random start.
 
     Returns:
-        As for `fgsm`: a point that fools the model, or else the one with the highest loss.
+        For each image a point that fools the model, or else the one with the highest loss.
     """
     check("norm", norm, ("inf", 2))
     check("loss", loss, ("ce", "dlr", "targeted"))
@@ -115,17 +115,11 @@ def square(
     keeps a change that raises its margin; the squares shrink as the search goes on.
 
     Args:
-        model, images, labels, epsilon, bounds: as for `fgsm`.
         queries: how often the model may be asked about each image.
         share: how much of the image the first square covers; the paper has 0.05 ("inf") and 0.1
             (2) for ImageNet, AutoAttack 0.8.
-        norm: "inf" or 2.
-        seed: int.
-        count_queries: whether to return the queries, too.
-
-    Returns:
-        As for `fgsm`; with `count_queries` also the queries that each image took, ints `(batch,)`:
-        all of `queries` where the model was not fooled.
+        count_queries: whether to return a pair: the images, and the queries that each took, ints
+            `(batch,)`, all of them where the model was not fooled.
     """
     check("norm", norm, ("inf", 2))
     if queries < 1:
@@ -154,53 +148,44 @@ def square(
     return (made, used) if count_queries else made
 
 
-HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)  # when the squares' area is halved
-
-
 def _square_inf(rng, x, images, epsilon, side):
     batch, height, width, channels = images.shape
     if not side:
-        return images + epsilon * _signs(rng, batch, 1, width, channels)
-    window = _window(rng, height, width, side)
-    return tf.where(window > 0, images + epsilon * _signs(rng, batch, 1, 1, channels), x)
+        return images + epsilon * rng.choice(SIGNS, (batch, 1, width, channels))
+    new = images + epsilon * rng.choice(SIGNS, (batch, 1, 1, channels))
+    return tf.where(_placed(rng, np.ones((side, side)), height, width) > 0, new, x)
 
 
 def _square_2(rng, x, images, epsilon, side):
     batch, height, width, channels = images.shape
-    added = x - images
+    added, signs = x - images, (batch, 1, 1, channels)
     if not side:
         side = max(min(height, width) // 5, 1)
-        for top in range(0, height - side + 1, side):
-            for left in range(0, width - side + 1, side):
-                bump = _placed(_bump(rng, side), height, width, top, left)
-                added += bump * _signs(rng, batch, 1, 1, channels)
+        for place in np.ndindex(height // side, width // side):
+            bump = _placed(rng, _bump(rng, side), height, width, np.multiply(place, side))
+            added += bump * rng.choice(SIGNS, signs)
         return images + epsilon * direction(added, 2)
     side = min(max(side, 3) | 1, height, width)
-    one, two = _window(rng, height, width, side), _window(rng, height, width, side)
-    top, left = np.argwhere(one[0, :, :, 0])[0]
-    total = tf.reduce_sum(added**2, (1, 2, 3), keepdims=True)
-    in_one = tf.reduce_sum(added**2 * one, (1, 2), keepdims=True)
-    in_both = tf.reduce_sum(added**2 * np.maximum(one, two), (1, 2), keepdims=True)
-    bump = _placed(_bump(rng, side), height, width, top, left) * _signs(rng, batch, 1, 1, channels)
-    bump += added * one / tf.maximum(tf.sqrt(in_one), TINY)
-    bump /= tf.maximum(tf.sqrt(tf.reduce_sum(bump**2, (1, 2), keepdims=True)), TINY)
-    unused = tf.maximum(epsilon**2 - total, 0) / channels  # of the length that may be added
-    added = added * (1 - np.maximum(one, two)) + bump * tf.sqrt(in_both + unused)
+    one, two = (_placed(rng, np.ones((side, side)), height, width) for _ in range(2))
+    both = np.maximum(one, two)
+    bump = _placed(rng, _bump(rng, side), height, width, np.argwhere(one[0, :, :, 0])[0])
+    bump = bump * rng.choice(SIGNS, signs) + added * one / tf.maximum(_length(added * one), TINY)
+    bump /= tf.maximum(_length(bump), TINY)
+    unused = tf.maximum(epsilon**2 - size_of(added, 2) ** 2, 0) / channels
+    added = added * (1 - both) + bump * tf.sqrt(_length(added * both) ** 2 + unused)
     return images + epsilon * direction(added, 2)
 
 
-def _signs(rng, *shape):
-    return rng.choice(np.float32([-1, 1]), shape)
+def _length(x):
+    """The L2 norm of each channel of each image, `(batch, 1, 1, channels)`."""
+    return tf.sqrt(tf.reduce_sum(x**2, (1, 2), keepdims=True))
 
 
-def _window(rng, height, width, side):
-    top, left = rng.integers(0, height - side + 1), rng.integers(0, width - side + 1)
-    return _placed(np.ones((side, side)), height, width, top, left)
-
-
-def _placed(square, height, width, top, left):
-    frame = np.zeros((1, height, width, 1), np.float32)
-    frame[0, top : top + len(square), left : left + len(square), 0] = square
+def _placed(rng, square, height, width, place=None):
+    """A square in a frame of zeros, `(1, height, width, 1)`, by default at a random place."""
+    frame, side = np.zeros((1, height, width, 1), np.float32), len(square)
+    top, left = rng.integers(0, (height - side + 1, width - side + 1)) if place is None else place
+    frame[0, top : top + side, left : left + side, 0] = square
     return frame
 
 
@@ -223,11 +208,9 @@ def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bo
     grows while it is not, until the image lies on the boundary of its class.
 
     Args:
-        model, images, labels, bounds: as for `fgsm`.
         steps: number of gradients.
         step_size: L2 length of the first step, by default the width of `bounds`; the last step is
             a hundredth of it.
-        norm: "inf" or 2, that of the distance.
 
     Returns:
         `(made, distances)`: float32 arrays, of the shape of `images` and `(batch,)`; where nothing
@@ -264,13 +247,8 @@ def robust_accuracy(
 ):  # fmt: skip
     """The accuracy that APGD-CE, APGD-T and Square leave together, as AutoAttack measures it.
 
-    Each attack gets the images that still stand (Croce, Hein 2020; without its FAB attack, which
-    adds little to the others).
-
-    Args:
-        model, dataset, batch_size: as for `accuracy_under_attack`.
-        epsilon: float.
-        others: as for `apgd` and `square`.
+    Each attack gets the images that still stand (Croce, Hein 2020; without their attack FAB). The
+    arguments are those of `accuracy_under_attack`, `apgd` and `square`.
 
     Returns:
         A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", "Square"; the last one is
@@ -298,9 +276,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
     """The accuracy that one attack leaves, for each epsilon.
 
     Args:
-        model: a Keras classifier.
         dataset: a `tf.data.Dataset` of batches (images, labels), or a pair of arrays.
-        epsilons: list of floats, in the units of `bounds`.
+        epsilons: list of floats.
         attack: `fgsm`, `pgd`, `random_signs`, `apgd`, `square`, or a function with their arguments.
         batch_size: images in a batch, where `dataset` is a pair of arrays.
         **options: go to the attack: `steps=20`, `norm=2`, `bounds=(0, 1)`.
@@ -321,9 +298,8 @@ def predict(model, images, batch_size=128):
     """What the model sees in images, and how sure it is.
 
     Args:
-        model: a Keras classifier.
         images: float array, `(..., height, width, channels)`.
-        batch_size: images that are classified at once.
+        batch_size: how many are classified at once.
 
     Returns:
         `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(...)`.

@@ -95,7 +95,7 @@ def pgd(
 
     Args:
         model, images, labels, targeted, bounds: as for `fgsm`.
-        epsilon: radius of the ball, in the units of `bounds`.
+        epsilon: radius of the ball.
         steps: number of gradients.
         step_size: by default 2.5 * epsilon / steps, as in the paper.
         random_start: whether to start elsewhere than at the image.
@@ -256,10 +256,7 @@ def save_images(folder, images, names, confidences, epsilon, bounds=BOUNDS):
     Args:
         folder: where they go; made if it is not there.
         images: float array in `bounds`, `(batch, height, width, 1 or 3)`.
-        names: list of str, what the model sees in each image; any characters.
-        confidences: floats in [0, 1].
-        epsilon: float.
-        bounds: least and greatest value of a pixel.
+        names, confidences: what the model sees in each image (any characters), and how surely.
 
     Returns:
         A list of `Path`s such as `00_pug_0.7233_eps0.005.png`.
