@@ -48,13 +48,13 @@ def apgd(
     options = check_epsilon(epsilon), steps, norm, bounds, seed
     if loss != "targeted":
         function = {"ce": log_odds, "dlr": dlr}[loss]
-        return _apgd(logits, images, labels, function, *options)[0].numpy()
-    likeliest = tf.argsort(logits(images), direction="DESCENDING").numpy()
+        return _apgd(logits, images, labels, labels, function, *options)[0].numpy()
+    likeliest = np.argsort(-logits(images).numpy())
     others = likeliest[likeliest != labels.numpy()[:, None]].reshape(len(images), -1)
     made, standing = images.numpy(), np.arange(len(images))
     for target in others.T[:targets]:
-        x, y = tf.gather(images, standing), tf.gather(labels, standing)
-        x, fooled = _apgd(logits, x, y, towards(target[standing]), *options)
+        x, y, t = (tf.gather(tensor, standing) for tensor in (images, labels, target))
+        x, fooled = _apgd(logits, x, y, t, targeted_dlr, *options)
         made[standing] = x
         standing = standing[~fooled.numpy()]
         if not len(standing):
@@ -62,11 +62,11 @@ def apgd(
     return made
 
 
-def _apgd(logits, images, labels, loss, epsilon, steps, norm, bounds, seed):
+def _apgd(logits, images, labels, targets, loss, epsilon, steps, norm, bounds, seed):
     start = random_point(tf.shape(images), (seed, 0), norm)
     start /= size_of(start, norm)  # on the surface of the ball
     x = before = tf.clip_by_value(images + epsilon * start, *bounds)
-    gradient, value, fooled = differentiate(logits, x, labels, loss)
+    gradient, value, fooled = logits.differentiate(x, labels, loss, targets)
     made, best, best_gradient, best_value = x, x, gradient, value
     size = tf.fill(value.shape, np.float32(2 * epsilon))
     rises, value_then, halved = tf.zeros_like(value), value, tf.ones_like(fooled)
@@ -77,7 +77,7 @@ def _apgd(logits, images, labels, loss, epsilon, steps, norm, bounds, seed):
             ahead = x + 0.75 * (ahead - x) + 0.25 * (x - before)
         before, x = x, project(ahead, images, epsilon, norm, bounds)
         value_before = value
-        gradient, value, fools = differentiate(logits, x, labels, loss)
+        gradient, value, fools = logits.differentiate(x, labels, loss, targets)
         made, fooled = tf.where(fools, x, made), fooled | fools
         rises += tf.cast(value > value_before, tf.float32)
         better = value > best_value
@@ -224,7 +224,7 @@ def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bo
     farthest = size_of(tf.maximum(images - low, high - images), norm)
     for step in range(steps):
         cosine = (1 + np.cos(np.pi * step / steps)) / 2  # from 1 to 0
-        gradient, value, fooled = differentiate(logits, x, labels, margin)
+        gradient, value, fooled = logits.differentiate(x, labels, margin)
         gradient = tf.where(tf.where(gradient < 0, x > low, x < high), gradient, 0)  # may go there
         distance = size_of(x - images, norm)
         better = fooled & (distance < nearest)
@@ -318,10 +318,10 @@ def predict(model, images, batch_size=128):
     )
 
 
-# The losses, of (logits, labels), `(batch,)`.
+# The losses, of logits, labels and, for one of them, targets: `(batch,)`.
 
 
-def log_odds(logits, labels):
+def log_odds(logits, labels, targets=None):
     """log((1 - p) / p), p the probability of the label: cross-entropy is log(1 + exp(log_odds)).
 
     It orders points as cross-entropy does, and its gradient has the same direction; but that of
@@ -331,27 +331,23 @@ def log_odds(logits, labels):
     return tf.reduce_logsumexp(others, 1) - own
 
 
-def margin(logits, labels):
+def margin(logits, labels, targets=None):
     """The largest other logit less that of the label: above 0 the model is fooled."""
     own, others = _split(logits, labels)
     return tf.reduce_max(others, 1) - own
 
 
-def dlr(logits, labels):
+def dlr(logits, labels, targets=None):
     """The difference of logits ratio: the margin / (z1 - z3), z1 >= z2 >= z3 the largest logits."""
     top = tf.math.top_k(logits, 3).values
     return margin(logits, labels) / (top[:, 0] - top[:, 2] + 1e-12)
 
 
-def towards(targets):
-    """The targeted difference of logits ratio, (z_t - z_y) / (z1 - (z3 + z4) / 2)."""
-
-    def targeted_dlr(logits, labels):
-        top = tf.math.top_k(logits, 4).values
-        gap = tf.gather(logits, targets, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
-        return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
-
-    return targeted_dlr
+def targeted_dlr(logits, labels, targets):
+    """Towards the targets: (z_t - z_y) / (z1 - (z3 + z4) / 2)."""
+    top = tf.math.top_k(logits, 4).values
+    gap = tf.gather(logits, targets, batch_dims=1) - tf.gather(logits, labels, batch_dims=1)
+    return gap / (top[:, 0] - (top[:, 2] + top[:, 3]) / 2 + 1e-12)
 
 
 def _split(logits, labels):
@@ -360,17 +356,6 @@ def _split(logits, labels):
 
 
 # What attacks are made of.
-
-
-def differentiate(logits, images, labels, loss):
-    """The gradient of a loss by the images; its values and who is fooled, `(batch, 1, 1, 1)`."""
-    with tf.GradientTape() as tape:
-        tape.watch(images)
-        outputs = logits(images)
-        value = loss(outputs, labels)
-    fooled = tf.argmax(outputs, 1) != labels
-    gradient = tape.gradient(value, images, unconnected_gradients="zero")  # as of a rounding
-    return gradient, value[:, None, None, None], fooled[:, None, None, None]
 
 
 def direction(gradient, norm):
@@ -412,10 +397,9 @@ def random_point(shape, seed, norm):
 
 
 def compiled(model, images=None):
-    """The compiled function images -> logits of `model`, for batches of any size.
+    """`Compiled(model)`, made once and kept on the model, as Keras keeps what `predict` compiles.
 
-    Of a softmax it returns what went into it. It is made once and kept on the model, as Keras
-    keeps what `predict` compiles; `images`, if given, have to fit the model.
+    `images`, if given, have to fit the model.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model: a keras.Model is needed, not {type(model).__name__}")
@@ -434,14 +418,50 @@ def compiled(model, images=None):
             f"images: shape {images.shape}, but the model takes {(None, *shape)}; "
             "recipes.datasets.image_files.load reads files in colour, at any size"
         )
-    if not hasattr(model, "logits_for_attacks"):
-        model.logits_for_attacks = _compile(model, shape)
-    return model.logits_for_attacks
+    if not hasattr(model, "compiled_for_attacks"):
+        model.compiled_for_attacks = Compiled(model, shape)
+    return model.compiled_for_attacks
 
 
-def _compile(model, shape):
-    def logits(images):
-        outputs = tf.nest.flatten(model(images, training=False))
+class Compiled:
+    """The function images -> logits of a model, and gradients, compiled for batches of any size.
+
+    Of a softmax it returns what went into it.
+    """
+
+    def __init__(self, model, shape):
+        self.model, self.images, self.gradients = model, tf.TensorSpec((None, *shape)), {}
+        self.compiled = self._compile(self._logits, self.images)
+        values = self(tf.zeros((1, *(n or 64 for n in shape)))).numpy()
+        if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
+            raise ValueError(
+                "model: its output looks like probabilities, but no softmax was found at its end; "
+                "end it in a softmax layer, or leave the logits as they are"
+            )
+        self.classes = values.shape[1]
+
+    def __call__(self, images):
+        return self.compiled(images)
+
+    def differentiate(self, images, labels, loss, targets=None):
+        """The gradient of a loss by the images, its values, who is fooled: `(batch, 1, 1, 1)`."""
+        if loss not in self.gradients:
+            classes = tf.TensorSpec((None,), tf.int64)
+            function = partial(self._differentiate, loss)
+            self.gradients[loss] = self._compile(function, self.images, classes, classes)
+        return self.gradients[loss](images, labels, labels if targets is None else targets)
+
+    def _differentiate(self, loss, images, labels, targets):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = self._logits(images)
+            value = loss(logits, labels, targets)
+        gradient = tape.gradient(value, images, unconnected_gradients="zero")  # as of a rounding
+        fooled = tf.argmax(logits, 1) != labels
+        return gradient, value[:, None, None, None], fooled[:, None, None, None]
+
+    def _logits(self, images):
+        outputs = tf.nest.flatten(self.model(images, training=False))
         if len(outputs) != 1:
             raise ValueError(
                 f"model: it has {len(outputs)} outputs, but one is needed; choose one: "
@@ -460,18 +480,11 @@ def _compile(model, shape):
             raise ValueError("model: it ends in a sigmoid, but softmax or logits are needed")
         return tf.cast(last.inputs[0] if last.type == "Softmax" else output, tf.float32)
 
-    # A concrete function stays a graph under `tf.config.run_functions_eagerly`. Without autograph,
-    # an error reaches the reader as it was raised.
-    function = tf.function(logits, autograph=False)
-    function = function.get_concrete_function(tf.TensorSpec((None, *shape)))
-    values = function(tf.zeros((1, *(n or 64 for n in shape)))).numpy()
-    if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
-        raise ValueError(
-            "model: its output looks like probabilities, but no softmax was found at its end; end "
-            "it in a softmax layer, or leave the logits as they are"
-        )
-    function.classes = values.shape[1]
-    return function
+    @staticmethod
+    def _compile(function, *signature):
+        # A concrete function stays a graph under `tf.config.run_functions_eagerly`. Without
+        # autograph, an error reaches the reader as it was raised.
+        return tf.function(function, autograph=False).get_concrete_function(*signature)
 
 
 def prepare(model, images, labels, bounds, targeted=False):

@@ -24,7 +24,6 @@ from recipes.attacks import (
     check_bounds,
     check_epsilon,
     compiled,
-    differentiate,
     direction,
     log_odds,
     prepare,
@@ -61,7 +60,7 @@ def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bou
     check("norm", norm, ("inf", 1, 2))
     logits, images, labels = prepare(model, images, labels, bounds, targeted)
     epsilons = check_epsilon(epsilon, many=True)
-    gradient, _, _ = differentiate(logits, images, labels, log_odds)
+    gradient, _, _ = logits.differentiate(images, labels, log_odds)
     step = direction(-gradient if targeted else gradient, norm)
     made = tf.clip_by_value(images + tf.reshape(epsilons, (-1, 1, 1, 1, 1)) * step, *bounds)
     return made.numpy() if epsilons.ndim else made[0].numpy()
@@ -118,22 +117,24 @@ def pgd(
     size = 2.5 * epsilon / steps if step_size is None else step_size
     start = random_point(tf.shape(images), (seed, 0), norm) if random_start else 0.0
 
-    def see(x):
-        return logits(diversified(x, rng) if rng.random() < diversity else x)
+    def differentiate(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            seen = diversified(x, rng) if rng.random() < diversity else x
+        gradient, _, _ = logits.differentiate(seen, labels, log_odds)
+        return gradient if seen is x else tape.gradient(seen, x, gradient)
 
-    return iterate(
-        see, images, labels, start, epsilon, -size if targeted else size, steps, momentum, norm,
-        bounds,
-    ).numpy()  # fmt: skip
+    size = -size if targeted else size
+    x = iterate(differentiate, images, start, epsilon, size, steps, momentum, norm, bounds)
+    return x.numpy()
 
 
-def iterate(logits, images, labels, start, epsilon, size, steps, momentum, norm, bounds):
+def iterate(differentiate, images, start, epsilon, size, steps, momentum, norm, bounds):
     """The loop of `pgd`, from `images + epsilon * start`; made of TensorFlow operations only."""
     x = tf.clip_by_value(images + epsilon * start, *bounds)
     velocity = tf.zeros_like(images)
     for _ in range(steps):
-        gradient, _, _ = differentiate(logits, x, labels, log_odds)
-        velocity = momentum * velocity + direction(gradient, 1)
+        velocity = momentum * velocity + direction(differentiate(x), 1)
         x = project(x + size * direction(velocity, norm), images, epsilon, norm, bounds)
     return x
 
@@ -211,9 +212,10 @@ class AdversarialTraining(keras.Model):
         start = random_point(tf.shape(images), seed, "inf")
         # 1.25 is the step of Wong et al. for one gradient, 2.5 / steps that of Madry et al.
         size = self.epsilon * (1.25 if self.steps == 1 else 2.5 / self.steps)
+        numbers = tf.cast(numbers, tf.int64)
         attacked = iterate(
-            self.logits, images, tf.cast(numbers, tf.int64), start, self.epsilon, size,
-            self.steps, 0.0, "inf", self.bounds,
+            lambda x: self.logits.differentiate(x, numbers, log_odds)[0],
+            images, start, self.epsilon, size, self.steps, 0.0, "inf", self.bounds,
         )  # fmt: skip
         shares = tf.constant([2 * self.clean_share, 2 - 2 * self.clean_share])
         both = tf.concat([images, tf.stop_gradient(attacked)], 0), tf.concat([labels, labels], 0)
