@@ -401,7 +401,7 @@ GOOD = np.zeros((2, *SHAPE), np.float32)
         ({"images": GOOD[..., :1]}, r"images: shape .* takes \(None, 6, 5, 3\); .* in colour"),
         ({"labels": [0, 4]}, "labels: labels from 0 to 4, but the model has 4 classes"),
         ({"labels": [0, -1]}, "labels: labels from -1"),
-        ({"labels": [0]}, "labels: 1 labels for 2 pictures"),
+        ({"labels": [0]}, "labels: 1 labels for 2 images"),
         ({"labels": [0.5, 1.0]}, "labels: .* dtype float64"),
         ({"labels": np.eye(5)[:2]}, "labels: one-hot vectors of 5, but the model has 4 classes"),
         ({"labels": np.full((2, 4), 0.25)}, "labels: two axes, but not one-hot"),
