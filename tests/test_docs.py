@@ -30,7 +30,7 @@ from recipes.captioning import (
     MergeCaptioner,
     Vocabulary,
 )
-from recipes.pix2pix import Pix2Pix
+from recipes.translation import build_unet
 from tools import common
 
 ROOT = common.ROOT
@@ -178,8 +178,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     photo = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     keras.utils.save_img(folder / "photo.jpg", photo, scale=False)
-    gan = Pix2Pix(image_size=32, base_filters=4, seed=0)
-    gan.generator.save(folder / "summer2winter.keras")
+    build_unet(image_size=32, base_filters=4).save(folder / "summer2winter.keras")
     vocabulary = Vocabulary.build([["a dog"], ["a man"]])
     inputs = keras.Input((8, 8, 3))
     net = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
