@@ -27,15 +27,13 @@ from recipes.captioning import (
     MergeCaptioner,
     TransformerCaptioner,
     Vocabulary,
+    all_scores,
     attention_in_boxes,
     bleu,
     by_noun,
-    cider,
     generate,
     most_frequent_caption,
     nearest_captions,
-    rouge_l,
-    variety,
 )
 from recipes.captioning.evaluation import InBox
 from recipes.datasets import flickr8k, image_files
@@ -155,12 +153,7 @@ def extractor_of(backbone, spatial):
 
 
 def score(references, captions, vocabulary):
-    values = {
-        **bleu(references, captions),
-        "CIDEr-D": cider(references, captions),
-        "ROUGE-L": rouge_l(references, captions),
-        **variety(captions, vocabulary),
-    }
+    values = bleu(references, captions) | all_scores(references, captions, vocabulary)
     return {key: round(value, 4) for key, value in values.items()}
 
 

@@ -4,8 +4,10 @@ from recipes.captioning.attention import BahdanauAttention, CNNEncoder, ImageCap
 from recipes.captioning.batches import CaptionBatches
 from recipes.captioning.beam_search import PrintCaptions, generate
 from recipes.captioning.evaluation import (
+    all_scores,
     attention_in_boxes,
     bleu,
+    boxes_of_words,
     by_noun,
     cider,
     most_frequent_caption,
@@ -32,8 +34,10 @@ __all__ = [
     "RNNDecoder",
     "TransformerCaptioner",
     "Vocabulary",
+    "all_scores",
     "attention_in_boxes",
     "bleu",
+    "boxes_of_words",
     "by_noun",
     "cider",
     "generate",

@@ -87,8 +87,9 @@ class PrintCaptions(keras.callbacks.Callback):
         self.features, self.vocabulary = features, vocabulary
 
     def on_epoch_end(self, epoch, logs=None):
-        captions = self.vocabulary.decode(generate(self.model, self.features, beams=1).words)
-        print(f"epoch {epoch + 1}:", " | ".join(captions))
+        made = generate(self.model, self.features, beams=1, max_length=15)
+        for i, caption in enumerate(self.vocabulary.decode(made.words)):
+            print("" if i else epoch + 1, caption, sep="\t")
 
 
 def _search(model, beams, features, max_length, length_power):

@@ -138,6 +138,16 @@ def variety(captions, vocabulary):
     }
 
 
+def all_scores(references, captions, vocabulary):
+    """BLEU-4, CIDEr-D, ROUGE-L and `variety` in one dict; arguments and errors as theirs."""
+    return {
+        "BLEU-4": bleu(references, captions)["BLEU-4"],
+        "CIDEr-D": cider(references, captions),
+        "ROUGE-L": rouge_l(references, captions),
+        **variety(captions, vocabulary),
+    }
+
+
 def most_frequent_caption(captions):
     """The caption that most images have: the baseline that does not look at the photo.
 
@@ -217,6 +227,14 @@ def attention_in_boxes(tokens, attention, grid, boxes, nouns):
             share = float((weights * inside.ravel()).sum())
             found.append(InBox(word, share, float(inside.mean()), float((prior * inside).sum())))
     return found
+
+
+def boxes_of_words(tokens, boxes, nouns):
+    """For each word the box of the first object that it names, or None; as `attention_in_boxes`."""
+    return [
+        next((box for category, box in boxes if word in nouns.get(category, ())), None)
+        for word in tokens
+    ]
 
 
 def by_noun(found, at_least=5):

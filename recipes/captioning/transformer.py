@@ -110,7 +110,7 @@ class DecoderBlock(layers.Layer):
         """
         seen = self.norms[0](x)
         words = self.self_attention.keys_values(seen)
-        return self._rest(x, seen, words, image, visible, training)
+        return self.attend(x, seen, words, image, visible, training)
 
     def step(self, x, image, cache, position):
         """One word, in decoding, with the keys and values of the words before it.
@@ -132,9 +132,10 @@ class DecoderBlock(layers.Layer):
             for new, old in zip(self.self_attention.keys_values(seen), cache, strict=True)
         )
         visible = ops.swapaxes(columns <= position, -1, -2)
-        return *self._rest(x, seen, cache, image, visible), cache
+        return *self.attend(x, seen, cache, image, visible), cache
 
-    def _rest(self, x, seen, words, image, visible, training=False):
+    def attend(self, x, seen, words, image, visible, training=False):
+        """Attends to the words (queries `seen`, keys and values `words`), then to the image."""
         found, _ = self.self_attention(seen, *words, visible=visible)
         x = x + self.dropouts[0](found, training=training)
         found, weights = self.cross_attention(self.norms[1](x), *image)
