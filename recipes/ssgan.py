@@ -110,8 +110,9 @@ class SSGAN(LatentGAN):
         }
         super().__init__(networks, settings, **kwargs)
         # The real/fake head: a second model with the classifier's weights.
-        real_logit = losses.real_logit(classifier.output)
-        self.discriminator = keras.Model(classifier.input, real_logit, name="discriminator")
+        images = keras.Input(classifier.input_shape[1:])
+        real_logit = losses.real_logit(classifier(images))
+        self.discriminator = keras.Model(images, real_logit, name="discriminator")
         self.accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
 
     @property
