@@ -32,7 +32,8 @@ def build_unet(
             then 8 times as many.
         norm: "batch" (Pix2Pix) or "instance" (CycleGAN).
         dropout: rate in the first three blocks on the way up.
-        upsampling: "transposed" convolutions, as in the book, or "resize"; see `layers.upsample`.
+        upsampling: "transposed" convolutions, as in the book, "resize" or "bilinear"; see
+            `layers.upsample`.
         input_skip: joins the input image itself to the last map, so that its finest detail need
             not be learned: for translations that keep the image's outlines, in few steps.
         seed: seed of the dropout.
