@@ -6,30 +6,34 @@ translated ones. It says less about sharpness than a person would, and more abou
 
 import keras
 import numpy as np
+import tensorflow as tf
 from keras import layers
 
-from recipes.datasets.files import MissingDataError, data_root
+from recipes.datasets.files import data_root
 
 DEEPLAB = "cityscapes_segmenter/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite"
+UNLABELLED = 255
+TOLERANCE = 60  # how far JPEG moves a colour, at most, of 442 from black to white
 
 
 def label_ids(label_maps, colours):
-    """The number of each pixel's class: that of the nearest colour.
+    """The class of each pixel: the number of its colour.
 
     Args:
         label_maps: `(count, height, width, 3)`; uint8, or float in [-1, 1].
         colours: uint8 array, `(classes, 3)`.
 
     Returns:
-        uint8 array, `(count, height, width)`.
+        uint8 array, `(count, height, width)`; `UNLABELLED` where no colour is near.
     """
     maps = np.asarray(label_maps)
     maps = maps.astype(np.float32) if maps.dtype == np.uint8 else (maps + 1) * 127.5
     colours = np.asarray(colours, np.float32)
-    # |map - colour|^2 but for |map|^2, which is the same for all colours.
-    return np.stack([(np.sum(colours**2, 1) - 2 * x @ colours.T).argmin(-1) for x in maps]).astype(
-        np.uint8
-    )
+    ids = np.empty(maps.shape[:3], np.uint8)
+    for image, found in zip(maps, ids, strict=True):
+        squares = np.square(image[:, :, None] - colours).sum(-1)
+        found[:] = np.where(squares.min(-1) < TOLERANCE**2, squares.argmin(-1), UNLABELLED)
+    return ids
 
 
 def train_segmenter(images, ids, epochs=6, seed=0):
@@ -45,7 +49,7 @@ def train_segmenter(images, ids, epochs=6, seed=0):
         A function of images -> class of each pixel, `(count, height, width)`.
     """
     keras.utils.set_random_seed(seed)
-    classes = int(ids.max()) + 1
+    classes = int(ids[ids != UNLABELLED].max()) + 1
     x = inputs = keras.Input(images.shape[1:])
     # Only what differs from its surroundings: colour alone would name most classes, and an image
     # that is painted by numbers would score as high as a real one.
@@ -55,32 +59,27 @@ def train_segmenter(images, ids, epochs=6, seed=0):
         x = layers.Conv2D(24, 3, padding="same", dilation_rate=dilation, activation="relu")(x)
     x = layers.UpSampling2D(2, interpolation="bilinear")(layers.Conv2D(classes, 1)(x))
     model = keras.Model(inputs, layers.Activation("softmax", dtype="float32")(x))
-    model.compile(keras.optimizers.Adam(3e-3), "sparse_categorical_crossentropy")
+    loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=UNLABELLED)
+    model.compile(keras.optimizers.Adam(3e-3), loss)
     model.fit(images, ids, batch_size=16, epochs=epochs, verbose=0)
     return lambda images: model.predict(images, batch_size=32, verbose=0).argmax(-1)
 
 
-def load_cityscapes_segmenter(path=None):
-    """DeepLab v3 on MobileNet-EdgeTPU, trained on Cityscapes: a `.tflite` file of Google Coral's.
+def cityscapes_segmenter_path():
+    """Where the data root has the file of `load_cityscapes_segmenter`, or would have it."""
+    return data_root() / DEEPLAB
+
+
+def load_cityscapes_segmenter(path):
+    """DeepLab v3 on MobileNet-EdgeTPU, trained on Cityscapes (Google Coral, Apache-2.0).
 
     Args:
-        path: the file; by default that of the data root.
+        path: the `.tflite` file, from github.com/google-coral/test_data.
 
     Returns:
         A function of images in [-1, 1], `(count, height, width, 3)` -> class of each pixel,
         `(count, height, width)`, by its place in `cityscapes.COLOURS`.
-
-    Raises:
-        MissingDataError: no such file.
     """
-    import tensorflow as tf
-
-    path = data_root() / DEEPLAB if path is None else path
-    if not path.is_file():
-        raise MissingDataError(
-            f"{path} is not there: get it from github.com/google-coral/test_data (Apache-2.0), or "
-            "set RECIPES_DATA_DIR to the folder that holds cityscapes_segmenter/"
-        )
     net = tf.lite.Interpreter(str(path))
     net.allocate_tensors()
     entrance, exit_ = net.get_input_details()[0], net.get_output_details()[0]
@@ -100,9 +99,9 @@ def load_cityscapes_segmenter(path=None):
 
 
 def label_accuracy(found, ids):
-    """The share of pixels whose class was found, a float in [0, 1].
+    """The share of pixels with a label whose class was found, a float in [0, 1].
 
     Args:
         found, ids: ints `(count, height, width)`; what a segmenter says, and the label map.
     """
-    return float((np.asarray(found) == np.asarray(ids)).mean())
+    return float((found == ids)[ids != UNLABELLED].mean())
