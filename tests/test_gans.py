@@ -6,8 +6,8 @@ import pytest
 import tensorflow as tf
 from tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
-from recipes.training.resume import Resume
 from recipes.training.distribution import optimizers_of
+from recipes.training.resume import Resume
 
 all_gans = pytest.mark.parametrize("name", GANS)
 noise_gans = pytest.mark.parametrize("make", [dcgan, ssgan])
