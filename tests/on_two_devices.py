@@ -12,12 +12,12 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-import tiny
 
 from recipes.captioning import CaptionBatches, ImageCaptioner, MergeCaptioner, Vocabulary
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
 from recipes.training.distribution import optimizers_of, several
 from recipes.training.runtime import set_seed, strategy
+from tests import tiny
 
 RNG = np.random.default_rng(0)
 CAPTIONS = [[" ".join(RNG.choice(list("abcdefg"), n)) for n in (2, 4, 6)] for _ in range(6)]

@@ -6,11 +6,10 @@ A program of its own, which `test_strategy.py` runs twice, with `TF_CONFIG` set.
 import hashlib
 import json
 
-import tiny
-
 from recipes.training.callbacks import ImageGrid
 from recipes.training.resume import Resume
 from recipes.training.runtime import is_chief, output_dir, setup, strategy
+from tests import tiny
 
 if __name__ == "__main__":
     setup("reduced", 0)

@@ -2,9 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import LATENT, assert_equal_weights, copies, dcgan, descend, images, log_mean, step
 
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
+from tests.tiny import LATENT, assert_equal_weights, copies, dcgan, descend, images, log_mean, step
 
 
 def shapes(network):

@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import (
+
+from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
+from recipes.datasets import scale
+from recipes.layers import ReflectionPadding2D
+from recipes.pix2pix import Pix2Pix
+from recipes.training.batches import Batches, random_jitter
+from recipes.translation import build_patchgan, build_unet, shapes, translate
+from tests.tiny import (
     assert_equal_weights,
     copies,
     cyclegan,
@@ -15,13 +22,6 @@ from tiny import (
     step,
     translator,
 )
-
-from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
-from recipes.datasets import scale
-from recipes.layers import ReflectionPadding2D
-from recipes.pix2pix import Pix2Pix
-from recipes.training.batches import Batches, random_jitter
-from recipes.translation import build_patchgan, build_unet, shapes, translate
 
 
 def kinds(network):
