@@ -86,7 +86,7 @@ def pgd(
         random_start: whether to start elsewhere than at the image.
         momentum: how much of the earlier gradients is kept, each divided by its L1 norm.
         diversity: the probability that a step looks at its images shrunk to between 90 and 100 %
-            of their size, at a random place of a grey frame.
+            of their size, at a random place of a frame of zeros.
         norm: "inf" or 2.
         seed: int, seed of the start and of the diversity.
 
