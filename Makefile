@@ -51,7 +51,7 @@ run: $(READY) ## executes the notebooks; pages and a gallery of them: build/inde
 test: $(READY) ## what a change has to pass: lint, unit tests, every cell of every notebook
 	@$(PY) -m tools.test $(if $(FORCE),--force)
 
-soak: $(READY) ## the long tests: kills at random moments, 2,000 pictures with faults, two workers
+soak: $(READY) ## the long tests: kills at random moments, 2,000 images with faults, two workers
 	@$(PY) -m tools.soak
 
 smoke: $(READY) ## every notebook at the book's sizes, two steps each

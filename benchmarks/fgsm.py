@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes import backbones, fgsm
+from recipes import attacks, backbones, fgsm
 
 EPSILONS = [0.0, 0.005, 0.01, 0.1, 0.15, 0.2]
 
@@ -14,11 +14,11 @@ def ways(batch=8):
     model = backbones.load_classifier("NASNetMobile", weights=None)
     images = np.random.default_rng(0).uniform(-1, 1, (batch, *model.input_shape[1:]))
     images = images.astype(np.float32)
-    labels, _ = fgsm.predict(model, images)
+    labels, _ = attacks.predict(model, images)
 
     def ours(count, epsilons):
         made = fgsm.fgsm(model, images[:count], labels[:count], epsilon=epsilons)
-        return fgsm.predict(model, made)
+        return attacks.predict(model, made)
 
     return {
         f"{batch} pictures, one epsilon": (

@@ -9,7 +9,7 @@ first. Epsilons are on the scale from -1 to 1.
 
 import argparse
 
-from recipes import backbones, fgsm
+from recipes import attacks, backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
 from recipes.training.runtime import setup
@@ -29,7 +29,7 @@ def main():
     names = backbones.class_names(weights)
     paths = image_files.find(data_root() / "photos")
     photos = scale(image_files.load(paths, model.input_shape[1:3]))
-    labels, sure = fgsm.predict(model, fgsm.fgsm(model, photos, epsilon=EPSILONS))
+    labels, sure = attacks.predict(model, fgsm.fgsm(model, photos, epsilon=EPSILONS))
     print("\n| photo | " + " | ".join(f"epsilon {epsilon:g}" for epsilon in EPSILONS) + " |")
     print("| --- " * (len(EPSILONS) + 1) + "|")
     for i, path in enumerate(paths):

@@ -1,4 +1,4 @@
-"""How time and memory grow with pictures, their size, captions and words.
+"""How time and memory grow with images, their size, captions and words.
 
     python -m benchmarks.growth [--few] [NAME ...]
 
@@ -10,21 +10,26 @@ benchmarks/results/growth.json; --few takes the two smallest sizes of each and w
 """
 
 import argparse
+import collections
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
+from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from recipes.captioning import CaptionBatches, ImageCaptioner, MergeCaptioner, Vocabulary
 from recipes.datasets import scale
-from recipes.dcgan import DCGAN
+from recipes.datasets.image_array import ImageArray
+from recipes.dcgan import DCGAN, build_discriminator, build_generator
 from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter
 from recipes.training.runtime import setup
+from recipes.translation import build_patchgan, build_unet
 from tools import common
 
 RESULTS = common.ROOT / "benchmarks" / "results" / "growth.json"
@@ -34,9 +39,21 @@ COSTS = ("fit", "pipeline", "gigabytes")
 
 def dcgan(batch, folder=None):
     images = np.random.default_rng(0).integers(0, 256, (batch, 28, 28, 1), np.uint8)
-    return DCGAN(width=32), Batches(
+    gan = DCGAN(build_generator(width=32), build_discriminator(width=32))
+    return gan, Batches(
         images, batch_size=batch, steps=STEPS, seed=0, transform=lambda x, seed: scale(x)
     )
+
+
+def photos(photos, folder=None):
+    """JPEG files of noise, read when they are needed: an epoch shows each of them once."""
+    rng, paths = np.random.default_rng(0), [Path(folder, f"{i}.jpg") for i in range(photos)]
+    for path in paths:
+        Image.fromarray(rng.integers(0, 256, (64, 64, 3), np.uint8)).save(path)
+    shape = (64, 64, 3)
+    gan = DCGAN(build_generator(shape, width=4), build_discriminator(shape, width=4))
+    images = ImageArray(paths, 64)
+    return gan, Batches(images, batch_size=64, seed=0, transform=lambda x, seed: scale(x))
 
 
 def pix2pix(batch=1, size=64, folder=None):
@@ -46,7 +63,7 @@ def pix2pix(batch=1, size=64, folder=None):
         return random_jitter(scale(x), seed, labels=True), random_jitter(scale(y), seed)
 
     batches = Batches(*pairs, batch_size=batch, steps=STEPS, seed=0, transform=jitter)
-    return Pix2Pix(size, base_filters=16), batches
+    return Pix2Pix(build_unet(size, 16), build_patchgan(2, 16)), batches
 
 
 def captioner(attention=False, captions=640, words=500, folder=None):
@@ -66,6 +83,7 @@ def captioner(attention=False, captions=640, words=500, folder=None):
 
 SWEEPS = {  # what is varied, its sizes, and what makes a model and its batches
     "dcgan-batch": ("batch", (16, 64, 256), dcgan, {}),
+    "photos": ("photos", (1250, 5000, 20000), photos, {}),
     "pix2pix-batch": ("batch", (1, 4, 16), pix2pix, {}),
     "pix2pix-size": ("size", (64, 128, 256), pix2pix, {}),
     "merge-captions": ("captions", (640, 2560, 10240), captioner, {}),
@@ -87,9 +105,10 @@ def point(name, size):
             for i in range(ROUNDS + 1):
                 for way in ("pipeline", "fit"):
                     began = time.perf_counter()
-                    list(batches.dataset) if way == "pipeline" else model.fit(
-                        batches.dataset, verbose=0
-                    )
+                    if way == "fit":
+                        model.fit(batches.dataset, verbose=0)
+                    else:
+                        collections.deque(batches.dataset, maxlen=0)  # keeps none of them
                     if i:  # the first one warms up
                         found[way] = min(found[way], time.perf_counter() - began)
     with open("/proc/self/status") as file:

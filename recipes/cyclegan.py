@@ -16,7 +16,7 @@ from recipes.layers import ReflectionPadding2D, conv, normalize, upsample
 from recipes.training import distribution
 from recipes.training.base import GAN
 from recipes.training.checks import check_images
-from recipes.translation import translate
+from recipes.translation import check_sides, translate
 
 
 def build_resnet(base_filters=64, blocks=9, upsampling="transposed"):
@@ -163,9 +163,14 @@ class CycleGAN(GAN):
     def check_batch(self, batch):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise ValueError("a batch has to be (images of domain x, images of domain y)")
-        shape = (self.image_size, self.image_size, 3) if self.pool_size else None
-        for images, name in zip(batch, ("images of x", "images of y"), strict=True):
-            check_images(images, name, shape)
+        generators = (self.generator_g, self.generator_f)
+        for generator, images, name in zip(
+            generators, batch, ("images of x", "images of y"), strict=True
+        ):
+            if self.pool_size:
+                check_images(images, name, (self.image_size, self.image_size, 3))
+            self.check_input(generator, images, name)
+            check_sides(generator, images, name)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"a batch of {len(batch[0])} images of x, {len(batch[1])} of y")
         self.check_rows(len(batch[0]))

@@ -11,7 +11,6 @@ from keras import layers
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, conv, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_images
 
 
 def build_generator(
@@ -128,5 +127,5 @@ class DCGAN(LatentGAN):
         return self.discriminator(images, training=training)
 
     def check_batch(self, batch):
-        check_images(batch, "training images", self.discriminator.input_shape[1:])
+        self.check_input(self.discriminator, batch, "training images")
         self.check_rows(len(batch))

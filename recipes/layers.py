@@ -26,17 +26,18 @@ def upsample(x, filters, size=4, method="transposed", bias=False, paper=True):
         x: Keras tensor, `(batch, height, width, channels)`.
         filters: channels of the result.
         size: side of the kernel.
-        method: "transposed", a transposed convolution of stride 2; or "resize", nearest-neighbour
-            upsampling and then a convolution. The first leaves a grid of dots where the kernels
-            overlap unevenly, the second does not (Odena et al. 2016, "Deconvolution and
-            Checkerboard Artifacts").
+        method: "transposed", a transposed convolution of stride 2, which leaves a grid of dots
+            where the kernels overlap unevenly; or a convolution after upsampling, by "resize"
+            (nearest neighbour) or "bilinear", which are the cleaner the smoother (Odena et al.
+            2016, "Deconvolution and Checkerboard Artifacts").
     """
     if method == "transposed":
         return conv(filters, size, 2, transposed=True, bias=bias, paper=paper)(x)
-    if method == "resize":
-        x = layers.UpSampling2D(2)(x)
+    if method in ("resize", "bilinear"):
+        kind = "nearest" if method == "resize" else method
+        x = layers.UpSampling2D(2, interpolation=kind)(x)
         return conv(filters, size - 1 + size % 2, 1, bias=bias, paper=paper)(x)
-    raise ValueError(f"method {method!r} is unknown; known are: 'transposed', 'resize'")
+    raise ValueError(f"method {method!r} is unknown; known are: 'transposed', 'resize', 'bilinear'")
 
 
 def batch_norm():

@@ -32,7 +32,7 @@ def train_evaluator(images, labels, epochs=4, seed=0):
     x = layers.Dropout(0.5)(features)
     outputs = layers.Dense(int(labels.max()) + 1, "softmax", name="classes", dtype="float32")(x)
     classifier = keras.Model(inputs, outputs)
-    classifier.compile("adam", "sparse_categorical_crossentropy")
+    classifier.compile("adam", "sparse_categorical_crossentropy", jit_compile=False)
     classifier.fit(images, labels, batch_size=64, epochs=epochs, verbose=0)
     return keras.Model(inputs, [features, outputs], name="evaluator")
 

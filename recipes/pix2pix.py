@@ -10,7 +10,7 @@ import tensorflow as tf
 from recipes import losses
 from recipes.training.base import GAN
 from recipes.training.checks import check_images
-from recipes.translation import translate
+from recipes.translation import check_sides, translate
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -74,8 +74,9 @@ class Pix2Pix(GAN):
     def check_batch(self, batch):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise ValueError("a batch has to be a pair: (input images, target images)")
-        for images, name in zip(batch, ("input images", "target images"), strict=True):
-            check_images(images, name)
+        self.check_input(self.generator, batch[0], "input images")
+        check_images(batch[1], "target images")
+        check_sides(self.generator, batch[0], "input images")
         if batch[0].shape[:3] != batch[1].shape[:3]:
             raise ValueError(
                 f"input images of shape {batch[0].shape}, but target images of {batch[1].shape}"

@@ -13,7 +13,7 @@ from keras import layers
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_images, check_labels
+from recipes.training.checks import check_labels
 
 
 def build_generator(latent_dim=100, width=128, norm=False, upsampling="transposed"):
@@ -110,8 +110,9 @@ class SSGAN(LatentGAN):
         }
         super().__init__(networks, settings, **kwargs)
         # The real/fake head: a second model with the classifier's weights.
-        real_logit = losses.real_logit(classifier.output)
-        self.discriminator = keras.Model(classifier.input, real_logit, name="discriminator")
+        images = keras.Input(classifier.input_shape[1:])
+        real_logit = losses.real_logit(classifier(images))
+        self.discriminator = keras.Model(images, real_logit, name="discriminator")
         self.accuracy = keras.metrics.SparseCategoricalAccuracy("accuracy")
 
     @property
@@ -176,8 +177,7 @@ class SSGAN(LatentGAN):
                 'a batch has to be ({"labelled": images, "unlabelled": images}, labels); '
                 "recipes.training.batches.semi_supervised makes such a dataset"
             ) from None
-        shape = self.classifier.input_shape[1:]
-        check_images(labelled, "labelled images", shape)
-        check_images(unlabelled, "unlabelled images", shape)
+        self.check_input(self.classifier, labelled, "labelled images")
+        self.check_input(self.classifier, unlabelled, "unlabelled images")
         check_labels(labels, "labels", self.classifier.output_shape[-1], count=len(labelled))
         self.check_rows(len(labelled), len(unlabelled))

@@ -12,7 +12,13 @@ from recipes.layers import conv, normalize, upsample
 
 
 def build_unet(
-    image_size=256, base_filters=64, norm="batch", dropout=0.5, upsampling="transposed", seed=None
+    image_size=256,
+    base_filters=64,
+    norm="batch",
+    dropout=0.5,
+    upsampling="transposed",
+    input_skip=False,
+    seed=None,
 ):
     """U-Net: image -> image, both float `(batch, height, width, 3)` in [-1, 1].
 
@@ -26,7 +32,10 @@ def build_unet(
             then 8 times as many.
         norm: "batch" (Pix2Pix) or "instance" (CycleGAN).
         dropout: rate in the first three blocks on the way up.
-        upsampling: "transposed" convolutions, as in the book, or "resize"; see `layers.upsample`.
+        upsampling: "transposed" convolutions, as in the book, "resize" or "bilinear"; see
+            `layers.upsample`.
+        input_skip: joins the input image itself to the last map, so that its finest detail need
+            not be learned: for translations that keep the image's outlines, in few steps.
         seed: seed of the dropout.
 
     Raises:
@@ -45,7 +54,11 @@ def build_unet(
         if dropout and i >= depth - 4:
             x = layers.Dropout(dropout, seed=seed)(x)
         x = layers.Concatenate()([layers.ReLU()(x), skips[i]])
-    x = upsample(x, 3, method=upsampling, bias=True)
+    if input_skip:
+        x = layers.ReLU()(normalize(upsample(x, base_filters, method=upsampling), norm))
+        x = conv(3, 3, 1, bias=True)(layers.Concatenate()([x, images]))
+    else:
+        x = upsample(x, 3, method=upsampling, bias=True)
     x = layers.Activation("tanh", dtype="float32")(x)  # (batch, 256, 256, 3)
     return keras.Model(images, x, name="generator")
 
@@ -67,26 +80,27 @@ def depth_of(image_size):
     return depth
 
 
-def build_patchgan(images=1, base_filters=64, norm="batch"):
-    """Image(s) -> logits of being real, one for each patch of 70x70 pixels that overlap.
+def build_patchgan(images=1, base_filters=64, norm="batch", halvings=3):
+    """Image(s) -> logits of being real, one for each of the patches, which overlap.
 
     Args:
         images: how many images it looks at side by side: 2 for Pix2Pix (input and target), 1
             for CycleGAN.
         base_filters: filters of the first layer; 64 in the book.
         norm: "batch" or "instance".
+        halvings: convolutions of stride 2: 3 for patches of 70x70 pixels, as in the book, 2 for
+            34x34, 1 for 16x16.
 
     Returns:
         A model of `images` inputs, `(batch, height, width, 3)`; logits, float32 `(batch, h, w,
-        1)`, 30x30 of them for a image of 256x256.
+        1)`, 30x30 of them for an image of 256x256 and 3 halvings.
     """
     inputs = [keras.Input((None, None, 3)) for _ in range(images)]
     x = layers.Concatenate()(inputs) if images > 1 else inputs[0]
-    x = downsample(x, base_filters, None)  # (batch, 128, 128, 64)
-    x = downsample(x, 2 * base_filters, norm)  # (batch, 64, 64, 128)
-    x = downsample(x, 4 * base_filters, norm)  # (batch, 32, 32, 256)
+    for i in range(halvings):  # 256: (batch, 128, 128, 64) ... (batch, 32, 32, 256)
+        x = downsample(x, base_filters * 2**i, norm if i else None)
     x = layers.ZeroPadding2D()(x)
-    x = downsample(x, 8 * base_filters, norm, strides=1, padding="valid")  # (batch, 31, 31, 512)
+    x = downsample(x, base_filters * 2**halvings, norm, 1, "valid")  # (batch, 31, 31, 512)
     x = layers.ZeroPadding2D()(x)
     x = conv(1, 4, 1, "valid", bias=True)(x)
     x = layers.Activation("linear", dtype="float32")(x)  # (batch, 30, 30, 1)
@@ -129,12 +143,22 @@ def translate(generator, images, batch_size=8):
     extra = [(0, -height % factor), (0, -width % factor)]
     batch = np.pad(batch, [(0, 0), *extra, (0, 0)], "symmetric").astype(np.float32)
     out = generator.predict(batch, batch_size=batch_size, verbose=0)[:, :height, :width]
-    return out[0] if images.ndim == 3 else out
+    return np.float32(out[0] if images.ndim == 3 else out)
 
 
 def halvings(generator):
     """How often a net halves its image: the strided convolutions on the way down."""
     return sum(isinstance(x, layers.Conv2D) and x.strides == (2, 2) for x in generator.layers)
+
+
+def check_sides(generator, images, name):
+    """Raises `ValueError` unless a net can halve the images as often as it does."""
+    factor = 2 ** halvings(generator)
+    height, width = images.shape[1:3]
+    if height % factor or width % factor:
+        raise ValueError(
+            f"{name}: {height}x{width}, but the generator takes sides that {factor} divides"
+        )
 
 
 def shapes(network, image_size):

@@ -10,8 +10,18 @@ from pathlib import Path
 import pytest
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
+from tools.soak import TRAININGS
 
 REAL_ROOT = os.environ.get("RECIPES_DATA_DIR")
+
+
+@pytest.fixture(params=TRAININGS)
+def recipe(request):
+    """Each model of the package, as `tests/recipe_table.py` makes it."""
+    from tests.recipe_table import RECIPES  # only now: this imports TensorFlow
+
+    assert tuple(RECIPES) == TRAININGS
+    return RECIPES[request.param]
 
 
 @pytest.fixture

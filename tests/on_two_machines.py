@@ -10,7 +10,8 @@ import numpy as np
 
 from recipes.dcgan import DCGAN
 from recipes.training.batches import Batches
-from recipes.training.callbacks import PictureGrid, Resume
+from recipes.training.callbacks import ImageGrid
+from recipes.training.resume import Resume
 from recipes.training.runtime import is_chief, output_dir, setup, strategy
 
 if __name__ == "__main__":
@@ -22,7 +23,7 @@ if __name__ == "__main__":
         gan.compile(1e-3, 0.5)
     folder = output_dir("dcgan")
     resume = Resume(folder / "checkpoints", batches)
-    grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
+    grid = ImageGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
     if not is_chief():
         gan.generator.weights[0].assign(gan.generator.weights[0] * 0)
     resume.restore(gan)  # there is no checkpoint, but the second gets what the first has

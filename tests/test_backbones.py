@@ -11,7 +11,7 @@ from keras import layers
 from toyworlds.scenes import TAGS
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
-from recipes import backbones, fgsm
+from recipes import attacks, backbones
 from recipes.backbones import class_names, load_backbone, load_classifier
 
 SIZE = (8, 10, 3)
@@ -43,7 +43,7 @@ def test_a_classifier_brings_its_own_scaling_along(name, module, size):
     prepared = getattr(keras.applications, module).preprocess_input((images + 1) * 127.5)
     expected = model.layers[-1](prepared)
     np.testing.assert_allclose(model(images), expected, rtol=1e-3)
-    assert fgsm.output_kind(model) == "softmax"
+    assert attacks.compiled(model)
     assert not model.trainable_variables
     rescaled = any(isinstance(layer, layers.Rescaling) for layer in model.layers)
     assert rescaled == (name == "ResNet50")  # MobileNet takes the images as they are

@@ -38,7 +38,7 @@ def test_all_faults_are_there(folder):
     ("name", "function", "found"),
     [
         ("_turn", lambda image: None, "(EXIF: mirrored JPEG) is used wrongly"),
-        ("_check_jpeg", lambda file: None, "(JPEG with zeros at the end) is used wrongly"),
+        ("_check_jpeg", lambda data: None, "(JPEG with zeros at the end) is used wrongly"),
         ("report", lambda *_: None, "but 200 are not named\nthe report does not begin with '0 of"),
         ("_printable", str, "172 images used, but 173 are not named"),
         ("image_names", lambda folder: {"a": min(os.listdir(folder))}, "1 images used, but 200"),

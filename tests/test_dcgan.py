@@ -1,67 +1,114 @@
+import keras
 import numpy as np
 import pytest
+import tensorflow as tf
+from tiny import LATENT, assert_equal_weights, copies, dcgan, descend, images, log_mean, step
 
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
-from recipes.layers import copy_of, update_average
 
 
-def shapes(model):
-    return [layer.output.shape[1:] for layer in model.layers]
+def shapes(network):
+    return [layer.output.shape[1:] for layer in network.layers]
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
+
+
+def trained(network):
+    return sum(np.prod(v.shape) for v in network.trainable_variables)
 
 
 def test_the_generator_is_the_books():
     generator = build_generator()
-    assert [s for s in shapes(generator) if len(s) == 3][:1] == [(7, 7, 256)]
-    assert (7, 7, 128) in shapes(generator)
-    assert (14, 14, 64) in shapes(generator)
-    assert generator.output_shape == (None, 28, 28, 1)
-    # dense, three transposed convolutions without bias, and 4 weights a channel of each norm
-    trained = 100 * 12544 + 25 * (256 * 128 + 128 * 64 + 64) + 2 * (12544 + 128 + 64)
-    assert sum(np.prod(v.shape) for v in generator.trainable_variables) == trained
+    assert kinds(generator)[1:9] == [
+        "Dense", "LeakyReLU", "BatchNormalization", "Reshape", "Conv2DTranspose",
+        "LeakyReLU", "BatchNormalization", "Conv2DTranspose",
+    ]  # fmt: skip
+    assert shapes(generator)[4::3] == [(7, 7, 256), (7, 7, 128), (14, 14, 64), (28, 28, 1)]
+    # Dense, three transposed convolutions without bias, and 2 weights a channel of each norm.
+    assert trained(generator) == (
+        100 * 12544 + 25 * (256 * 128 + 128 * 64 + 64) + 2 * (12544 + 128 + 64)
+    )
+    assert generator.layers[2].negative_slope == 0.2
 
 
 def test_the_discriminator_is_the_books():
     discriminator = build_discriminator()
-    assert (14, 14, 64) in shapes(discriminator)
-    assert (7, 7, 128) in shapes(discriminator)
-    trained = 25 * 64 + 64 + 25 * 64 * 128 + 128 + 7 * 7 * 128 + 1
-    assert sum(np.prod(v.shape) for v in discriminator.trainable_variables) == trained
+    assert kinds(discriminator)[1:] == 2 * ["Conv2D", "LeakyReLU", "Dropout"] + ["Flatten", "Dense"]
+    assert shapes(discriminator)[1:7:3] == [(14, 14, 64), (7, 7, 128)]
+    assert trained(discriminator) == 25 * 64 + 64 + 25 * 64 * 128 + 128 + 7 * 7 * 128 + 1
+    assert discriminator.layers[3].rate == 0.3
+    assert discriminator.layers[-1].activation is keras.activations.linear
 
 
-def test_paper_switches_order_and_start():
-    names = [type(layer).__name__ for layer in build_generator(paper=True).layers[2:4]]
-    assert names == ["BatchNormalization", "ReLU"]
-    names = [type(layer).__name__ for layer in build_generator().layers[2:4]]
-    assert names == ["LeakyReLU", "BatchNormalization"]
-    kernels = [v for v in build_generator(paper=True).trainable_variables if v.ndim == 4]
+def test_the_papers_order_and_initialization():
+    generator = build_generator(norm_first=True)
+    assert kinds(generator)[2:4] == ["BatchNormalization", "ReLU"]
+    kernels = [v for v in generator.trainable_variables if v.ndim == 4]
     assert np.std(kernels[0]) == pytest.approx(0.02, rel=0.05)
     assert not np.array_equal(kernels[1].numpy().ravel()[:9], kernels[2].numpy().ravel()[:9])
 
 
-def test_pictures_of_another_shape():
-    gan = DCGAN(image_shape=(32, 16, 3), width=2)
-    assert gan.generate(1).shape == (1, 32, 16, 3)
-    with pytest.raises(ValueError, match="divisible by 4"):
-        DCGAN(image_shape=(30, 28, 1))
+def test_switches():
+    resized = build_generator((32, 16, 3), 5, 2, upsampling="resize")
+    assert resized.output_shape == (None, 32, 16, 3)
+    assert "Conv2DTranspose" not in kinds(resized)
+    assert kinds(resized).count("UpSampling2D") == 2
+    with pytest.raises(ValueError, match="4 has to divide"):
+        build_generator((30, 28, 1))
+    with pytest.raises(ValueError, match="'shuffle' is unknown"):
+        build_generator(upsampling="shuffle", width=2)
+    normed = build_discriminator((8, 8, 1), 2, spectral_norm=True, augmentation=2)
+    assert kinds(normed).count("SpectralNormalization") == 3
+    assert kinds(normed)[1] == "RandomShift"
+    for _ in range(12):  # power iterations
+        normed(images(), training=True)
+    for layer in normed.layers:
+        if type(layer).__name__ == "SpectralNormalization":
+            kernel = layer.layer.kernel.numpy()
+            largest = np.linalg.norm(kernel.reshape(-1, kernel.shape[-1]), 2)
+            assert largest == pytest.approx(1, rel=0.05)
 
 
-def test_the_average_follows_the_weights_and_draws_the_pictures():
-    gan = DCGAN(width=2, average=0.5)
-    assert not gan.averaged_generator.trainable_variables
-    before = gan.generate(1, seed=0)
-    for v in gan.generator.trainable_variables:
-        v.assign(v + 0.1)
-    np.testing.assert_array_equal(gan.generate(1, seed=0), before)
-    update_average(gan.averaged_generator, gan.generator, 0.5, 1000)
-    assert (gan.generate(1, seed=0) != before).any()
+@pytest.mark.parametrize("label_smoothing", [0.0, 0.1])
+def test_a_step_is_the_papers(label_smoothing):
+    gan, x, noise = dcgan(label_smoothing=label_smoothing), images(5), tf.random.normal((5, LATENT))
+    generator, discriminator = copies(gan.generator, gan.discriminator)
+    gan.sample_noise = lambda count: noise[:count]
+    logs = step(gan, x)
+    with tf.GradientTape(persistent=True) as tape:
+        real = tf.sigmoid(discriminator(x, training=True))
+        fake = tf.sigmoid(discriminator(generator(noise, training=True), training=True))
+        generator_loss = -log_mean(fake)
+        discriminator_loss = -(1 - label_smoothing) * log_mean(real) - log_mean(1 - fake)
+        discriminator_loss -= label_smoothing * log_mean(1 - real)
+    descend(tape, generator_loss, generator)
+    descend(tape, discriminator_loss, discriminator)
+    assert_equal_weights((gan.generator, gan.discriminator), (generator, discriminator))
+    assert logs == pytest.approx(
+        {
+            "generator_loss": float(generator_loss),
+            "discriminator_loss": float(discriminator_loss),
+            "real_score": float(tf.reduce_mean(real)),
+            "fake_score": float(tf.reduce_mean(fake)),
+        },
+        rel=1e-5,
+    )
 
 
-def test_update_average_is_its_formula():
-    model = build_discriminator(width=2)
-    average = copy_of(model, "average")
-    old, new = average.weights[0].numpy(), model.weights[0].numpy() + 1
-    model.weights[0].assign(new)
-    update_average(average, model, decay=0.9, step=10)  # (1 + 10) / (10 + 10) = 0.55 < 0.9
-    np.testing.assert_allclose(average.weights[0], 0.55 * old + 0.45 * new, rtol=1e-5)
-    update_average(average, model, decay=0.0, step=10)
-    np.testing.assert_allclose(average.weights[0], new, rtol=1e-6)
+def test_noise_is_standard_normal_new_every_time_and_seeded():
+    first, second, other = dcgan(seed=1), dcgan(seed=1), dcgan(seed=2)
+    noise = first.sample_noise(5000).numpy()
+    assert noise.shape == (5000, LATENT)
+    assert (noise.mean(), noise.std()) == pytest.approx((0, 1), abs=0.05)
+    np.testing.assert_array_equal(noise, second.sample_noise(5000))
+    for again in (first, other):
+        assert (noise != again.sample_noise(5000).numpy()).all()
+
+
+def test_the_books_networks_train():
+    gan = DCGAN(build_generator((8, 8, 1), 4, 2), build_discriminator((8, 8, 1), 2))
+    gan.compile(run_eagerly=True)
+    gan.fit(tf.data.Dataset.from_tensors(images()), verbose=0)
+    assert gan.generate(2).shape == (2, 8, 8, 1)

@@ -30,7 +30,7 @@ from recipes.captioning import (
     MergeCaptioner,
     Vocabulary,
 )
-from recipes.pix2pix import Pix2Pix
+from recipes.translation import build_unet
 from tools import common
 
 ROOT = common.ROOT
@@ -178,8 +178,7 @@ def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("readme")
     photo = np.random.default_rng(0).integers(0, 256, (40, 30, 3), np.uint8)
     keras.utils.save_img(folder / "photo.jpg", photo, scale=False)
-    gan = Pix2Pix(image_size=32, base_filters=4, seed=0)
-    gan.generator.save(folder / "summer2winter.keras")
+    build_unet(image_size=32, base_filters=4).save(folder / "summer2winter.keras")
     vocabulary = Vocabulary.build([["a dog"], ["a man"]])
     inputs = keras.Input((8, 8, 3))
     net = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
@@ -210,6 +209,13 @@ def test_the_code_in_the_documents_runs(code, whole, folder, monkeypatch):
     if not whole:
         tree.body = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     exec(compile(tree, "document", "exec"), {})
+
+
+def test_each_promise_has_its_test():
+    tests = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    promised = re.findall(r"`(test_\w+)`", (ROOT / "docs/promises.md").read_text(encoding="utf-8"))
+    assert len(promised) >= 15
+    assert [name for name in promised if f"def {name}(" not in tests] == []
 
 
 def test_there_is_code_in_the_readme():

@@ -1,4 +1,5 @@
 import gc
+import importlib
 import weakref
 
 import keras
@@ -7,11 +8,12 @@ import pytest
 import tensorflow as tf
 from keras import layers
 
-import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
-from recipes import backbones, fgsm
+import recipes.training  # first, as in a notebook: it sets how TensorFlow starts
+from recipes import attacks, backbones, fgsm
 from recipes.datasets import image_files, scale
 from recipes.training.batches import Batches
-from recipes.training.callbacks import Resume, in_order
+from recipes.training.callbacks import arrange_callbacks
+from recipes.training.resume import Resume
 
 SHAPE, CLASSES = (6, 5, 3), 4
 
@@ -38,6 +40,7 @@ def images():
 
 
 LABELS = np.array([0, 1, 2, 3, 0])
+ORDERS = {"inf": np.inf, 2: 2}  # of np.linalg.norm
 
 
 def plain_loss(net, images, labels):
@@ -93,11 +96,12 @@ def test_a_list_of_epsilons_is_as_good_as_one_after_the_other(net, images):
         np.testing.assert_array_equal(batch, fgsm.fgsm(net, images, LABELS, epsilon=epsilon))
 
 
-def test_labels_default_to_what_the_model_sees_and_may_be_one_hot(net, images):
-    seen, _ = fgsm.predict(net, images)
+def test_labels_default_to_what_the_model_sees_and_may_be_a_column_or_one_hot(net, images):
+    seen, _ = attacks.predict(net, images)
     made = fgsm.fgsm(net, images, epsilon=0.1)
     np.testing.assert_array_equal(made, fgsm.fgsm(net, images, seen, epsilon=0.1))
-    np.testing.assert_array_equal(made, fgsm.fgsm(net, images, np.eye(4)[seen], epsilon=0.1))
+    for labels in (seen[:, None], np.eye(4)[seen]):
+        np.testing.assert_array_equal(made, fgsm.fgsm(net, images, labels, epsilon=0.1))
 
 
 def test_pgd_is_its_definition(net, images):
@@ -111,23 +115,24 @@ def test_pgd_is_its_definition(net, images):
 
 @pytest.mark.parametrize("norm", ["inf", 2])
 def test_pgd_stays_in_the_ball_and_its_start_is_the_seed(net, images, norm):
-    make = [fgsm.pgd(net, images, LABELS, epsilon=[0, 0.3], norm=norm, seed=s) for s in (0, 0, 1)]
-    np.testing.assert_array_equal(make[0], make[1])
-    assert not np.array_equal(make[0], make[2])
-    np.testing.assert_array_equal(make[0][0], images)
-    order = np.inf if norm == "inf" else 2
-    gap = np.linalg.norm((make[0][1] - images).reshape(5, -1), order, axis=1)
+    made, same, other = (
+        fgsm.pgd(net, images, LABELS, epsilon=0.3, norm=norm, seed=seed) for seed in (0, 0, 1)
+    )
+    np.testing.assert_array_equal(made, same)
+    assert not np.array_equal(made, other)
+    np.testing.assert_array_equal(fgsm.pgd(net, images, LABELS, epsilon=0, norm=norm), images)
+    gap = np.linalg.norm((made - images).reshape(5, -1), ORDERS[norm], axis=1)
     assert (gap <= 0.3 + 1e-6).all()
     assert (gap > 0.2).all()
-    assert np.abs(make[0]).max() <= 1
-    loss = [plain_loss(net, x, LABELS) for x in (images, make[0][1])]
+    assert np.abs(made).max() <= 1
+    loss = [plain_loss(net, x, LABELS) for x in (images, made)]
     assert (loss[1] > loss[0]).all()
 
 
 def test_a_sure_model_is_attacked_too(images):
     """At p = 1 the gradient of cross-entropy is exactly 0 in float32, even on logits."""
     sure, calm = small_net(sharpness=1000.0), small_net(sharpness=1.0)
-    labels, confidence = fgsm.predict(sure, images)
+    labels, confidence = attacks.predict(sure, images)
     assert (confidence == 1).any()
     made = fgsm.fgsm(sure, images, epsilon=0.1)
     moved = (made != images).mean((1, 2, 3))
@@ -149,7 +154,6 @@ def with_end(end):
 @pytest.mark.parametrize("end", ["softmax layer", "activation", "nested"])
 def test_the_logits_in_front_of_a_softmax_are_found(net, images, end):
     model = with_end(end)
-    assert fgsm.output_kind(model) == "softmax"
     np.testing.assert_array_equal(
         fgsm.fgsm(model, images, LABELS, epsilon=0.1), fgsm.fgsm(net, images, LABELS, epsilon=0.1)
     )
@@ -157,48 +161,39 @@ def test_the_logits_in_front_of_a_softmax_are_found(net, images, end):
 
 def test_logits_are_told_from_softmax(net, images):
     logits = small_net(None)
-    assert (fgsm.output_kind(logits), fgsm.output_kind(net)) == ("logits", "softmax")
-    for ours, theirs in zip(fgsm.predict(logits, images), fgsm.predict(net, images), strict=True):
+    for ours, theirs in zip(
+        attacks.predict(logits, images), attacks.predict(net, images), strict=True
+    ):
         np.testing.assert_allclose(ours, theirs, rtol=1e-6)
-    np.testing.assert_allclose(fgsm.predict(net, images)[1], net(images).numpy().max(1), rtol=1e-6)
+    np.testing.assert_allclose(
+        attacks.predict(net, images)[1], net(images).numpy().max(1), rtol=1e-6
+    )
 
 
 def test_the_random_control_is_as_large_as_the_attack(images):
-    made = fgsm.random_signs(None, images, epsilon=[0.0, 0.05])
-    np.testing.assert_array_equal(made[0], images)
-    np.testing.assert_allclose(np.abs(made[1] - images), 0.05, atol=1e-6)
-    assert abs(np.sign(made[1] - images).mean()) < 0.2
+    made = fgsm.random_signs(None, images, epsilon=0.05)
+    np.testing.assert_allclose(np.abs(made - images), 0.05, atol=1e-6)
+    assert abs(np.sign(made - images).mean()) < 0.2
 
 
 def test_accuracy_under_attack_counts(net, images):
     epsilons = [0.0, 0.1, 0.8]
     made = fgsm.fgsm(net, images, LABELS, epsilon=epsilons)
     expected = [(net(x).numpy().argmax(1) == LABELS).mean() for x in made]
-    pair = (images, LABELS)
+    pair, column = (images, LABELS), (images, LABELS[:, None])
     dataset = tf.data.Dataset.from_tensor_slices((images, np.eye(4)[LABELS])).batch(2)
-    for data in (pair, dataset):
-        found = fgsm.accuracy_under_attack(net, data, epsilons, batch_size=3)
+    for data in (pair, column, dataset):
+        found = attacks.accuracy_under_attack(net, data, epsilons, fgsm.fgsm, batch_size=3)
         np.testing.assert_allclose(found, expected)
+    noise = [
+        attacks.accuracy_under_attack(net, data, [0.1], fgsm.random_signs)
+        for data in (pair, column, dataset)
+    ]
+    assert noise[0] == noise[1] == noise[2]
     with pytest.raises(ValueError, match="it is empty"):
-        fgsm.accuracy_under_attack(net, dataset.take(0), epsilons)
-    with pytest.raises(ValueError, match="5 pictures, but 4 labels"):
-        fgsm.accuracy_under_attack(net, (images, LABELS[:4]), epsilons)
-
-
-def test_the_smallest_epsilon(net, images):
-    labels, _ = fgsm.predict(net, images)
-    grid = [0.4, 0.01, 0.1, 0.2]
-    found = fgsm.smallest_epsilon(net, images, epsilons=grid)
-    assert np.isfinite(found).any()
-    for i, epsilon in enumerate(found):
-        for tried in sorted(grid):
-            made = fgsm.fgsm(net, images, labels, epsilon=tried)
-            assert (fgsm.predict(net, made)[0][i] != labels[i]) == (tried == epsilon)
-            if tried >= epsilon:
-                break
-    wrong = (labels + 1) % CLASSES
-    assert (fgsm.smallest_epsilon(net, images, wrong, epsilons=[0.0, 0.1]) == 0).all()
-    assert np.isinf(fgsm.smallest_epsilon(net, images, epsilons=[0.0])).all()
+        attacks.accuracy_under_attack(net, dataset.take(0), epsilons, fgsm.fgsm)
+    with pytest.raises(ValueError, match="5 images, but 4 labels"):
+        attacks.accuracy_under_attack(net, (images, LABELS[:4]), epsilons, fgsm.fgsm)
 
 
 def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
@@ -210,7 +205,7 @@ def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
 
     model.set_weights(before)
     seed = keras.random.SeedGenerator(1).next()
-    start = fgsm._random_start(images.shape, tf.cast(seed, tf.int64), "inf")
+    start = attacks.random_point(images.shape, tf.cast(seed, tf.int64), "inf")
     start = clip(images + 0.3 * start.numpy())
     sign = np.sign(plain_gradient(model, start, LABELS))
     made = clip(images + np.clip(start + 0.375 * sign - images, -0.3, 0.3))
@@ -224,21 +219,67 @@ def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
     assert (loaded.epsilon, loaded.clean_share, loaded.bounds) == (0.3, 0.25, (-1, 1))
     np.testing.assert_array_equal(loaded(images), defence(images))
     np.testing.assert_array_equal(defence(images), model(images))
-    hard = fgsm.AdversarialTraining(model, epsilon=0.3, steps=3)
-    hard.compile("sgd", "categorical_crossentropy", metrics=["accuracy"])
-    hard.fit(images, np.eye(4)[LABELS], epochs=1, verbose=0)
 
 
-@pytest.mark.parametrize("defended", [False, True])
-def test_an_interrupted_training_goes_on_exactly(tmp_path, defended):
+def test_adversarial_training_takes_labels_of_each_kind(images):
+    losses = []
+    for labels, loss in (
+        (LABELS, "sparse_categorical_crossentropy"),
+        (LABELS[:, None], "sparse_categorical_crossentropy"),
+        (np.eye(4)[LABELS], "categorical_crossentropy"),
+    ):
+        defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3, clean_share=0)
+        defence.compile("sgd", loss, metrics=["accuracy"])
+        losses += defence.fit(images, labels, verbose=0, shuffle=False).history["loss"]
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    with pytest.raises(ValueError, match="sample_weight, class_weight: AdversarialTraining weighs"):
+        defence.fit(images, np.eye(4)[LABELS], sample_weight=np.ones(5), verbose=0)
+
+
+def test_functions_that_run_eagerly_change_nothing(net, images):
+    expected = fgsm.pgd(net, images, LABELS, epsilon=0.1, steps=2)
+    tf.config.run_functions_eagerly(True)
+    try:
+        made = fgsm.pgd(small_net(), images, LABELS, epsilon=0.1, steps=2)
+        defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3, steps=2)
+        defence.compile("sgd", "sparse_categorical_crossentropy")
+        defence.fit(images, LABELS, verbose=0)
+    finally:
+        tf.config.run_functions_eagerly(False)
+    np.testing.assert_allclose(made, expected, atol=1e-6)
+
+
+def test_a_model_in_bfloat16(images):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = small_net()
+    finally:
+        keras.config.set_dtype_policy("float32")
+    made = fgsm.fgsm(model, images, LABELS, epsilon=0.1)
+    assert made.dtype == np.float32
+    assert ((made != images).mean((1, 2, 3)) > 0.9).all()
+    assert attacks.square(model, images, LABELS, epsilon=0.1, queries=2).shape == images.shape
+
+
+def test_keras_set_to_other_axes_is_refused():
+    """With channels_first the classifier would be another network, in silence."""
+    keras.config.set_image_data_format("channels_first")
+    try:
+        with pytest.raises(ValueError, match="image_data_format 'channels_first', but the recipes"):
+            importlib.reload(recipes.training)
+    finally:
+        keras.config.set_image_data_format("channels_last")
+    importlib.reload(recipes.training)
+
+
+def test_an_interrupted_training_goes_on_exactly(tmp_path):
     rng = np.random.default_rng(0)
     data = rng.uniform(-1, 1, (8, 8, 8, 1)).astype(np.float32), np.arange(8) % 3
 
     def train(folder, epochs):
         keras.utils.set_random_seed(0)
-        model = net = fgsm.build_classifier((8, 8, 1), 3, width=2)  # it has a dropout
-        if defended:
-            model = fgsm.AdversarialTraining(net, epsilon=0.3)
+        net = fgsm.build_classifier((8, 8, 1), 3, width=2)  # it has a dropout
+        model = fgsm.AdversarialTraining(net, epsilon=0.3)
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
         batches = Batches(*data, batch_size=4, seed=0)
         resume = Resume(tmp_path / folder, batches)
@@ -247,7 +288,7 @@ def test_an_interrupted_training_goes_on_exactly(tmp_path, defended):
             batches.dataset,
             epochs=epochs,
             initial_epoch=done,
-            callbacks=in_order([resume]),
+            callbacks=arrange_callbacks([resume], model),
             verbose=0,
             shuffle=False,
         )
@@ -268,7 +309,7 @@ def test_an_attack_changes_no_weight_and_does_not_keep_the_model(images):
     for old, new in zip(before, model.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
     model.layers[-1].bias.assign([9.0, 0, 0, 0])  # trained on, it is the new weights that count
-    assert (fgsm.predict(model, images)[0] == 0).all()
+    assert (attacks.predict(model, images)[0] == 0).all()
     gone = weakref.ref(model)
     del model
     gc.collect()
@@ -291,56 +332,18 @@ def open_net():
     return keras.Sequential([keras.Input((None, None, 3)), Subclass()])
 
 
-@pytest.mark.parametrize("make", [small_net, open_net, Subclass])
-def test_a_batch_of_another_size_is_not_compiled_again(images, make, caplog):
-    model = make()
-    model(images)  # makes its weights
-    for count in (1, 2, 3, 4, 5, 2):
-        part, labels = images[:count], LABELS[:count]
-        for norm in ("inf", 2):
-            options = {"norm": norm, "bounds": (-1, count), "epsilon": [0.1] * count}
-            for given in (labels, None):
-                fgsm.fgsm(model, part, given, **options, targeted=given is not None)
-                fgsm.pgd(model, part, given, **options, steps=count, step_size=0.1 / count)
-        fgsm.predict(model, part, batch_size=count)
-    [attack] = fgsm._attacks[model].values()
-    for function in (attack.logits, *attack.fgsm.values(), *attack.pgd.values()):
-        assert function.experimental_get_tracing_count() == (function is not attack.fgsm[1])
-    assert "retracing" not in caplog.text
-
-
 def test_a_model_of_any_size_is_attacked_at_several(images):
-    for model in (open_net(), Subclass()):
-        for part in (images, images[:, :4], images[:, :, :4]):
-            assert fgsm.fgsm(model, part, LABELS, epsilon=0.1).shape == part.shape
-
-
-@pytest.mark.parametrize("norm", ["inf", 2])
-def test_like_foolbox(net, images, norm):
-    foolbox = pytest.importorskip("foolbox")
-    model = foolbox.TensorFlowModel(small_net(None), bounds=(-1, 1))
-    kind = "Linf" if norm == "inf" else "L2"
-    batch, labels = tf.constant(images), tf.constant(LABELS)
-    options = {"steps": 4, "abs_stepsize": 0.03, "random_start": False}
-    for attack, ours in (
-        (getattr(foolbox.attacks, f"{kind}FastGradientAttack")(), fgsm.fgsm),
-        (getattr(foolbox.attacks, f"{kind}ProjectedGradientDescentAttack")(**options), fgsm.pgd),
-    ):
-        theirs, _, _ = attack(model, batch, labels, epsilons=0.1)
-        more = {"steps": 4, "step_size": 0.03, "random_start": False}
-        made = ours(
-            net, images, LABELS, epsilon=0.1, norm=norm, **(more if ours == fgsm.pgd else {})
-        )
-        if norm == "inf":
-            np.testing.assert_array_equal(made, theirs)
-        else:
-            np.testing.assert_allclose(made, theirs, atol=1e-6)
+    model = open_net()
+    for part in (images, images[:, :4], images[:, :, :4]):
+        assert fgsm.fgsm(model, part, LABELS, epsilon=0.1).shape == part.shape
+    with pytest.raises(ValueError, match=r"name it: keras.Sequential"):
+        fgsm.fgsm(Subclass(), images, LABELS, epsilon=0.1)
 
 
 def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
     made = fgsm.fgsm(net, images, epsilon=0.1)
     names = ["../../etc/passwd", "Brabançon griffon", 'a<b>:"|?*', "", "x" * 300]
-    paths = fgsm.save_pictures(tmp_path / "new", made, names, [0.43031] * 5, 0.1)
+    paths = fgsm.save_images(tmp_path / "new", made, names, [0.43031] * 5, 0.1)
     assert [path.name for path in paths[:4]] == [
         "00_etc_passwd_0.4303_eps0.1.png",
         "01_Braban_on_griffon_0.4303_eps0.1.png",
@@ -351,7 +354,7 @@ def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
     assert len(paths[4].name) < 100
     for path, picture in zip(paths, made, strict=True):
         np.testing.assert_allclose(scale(image_files.read(path)), picture, atol=1 / 255 + 1e-6)
-    [path] = fgsm.save_pictures(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
+    [path] = fgsm.save_images(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
     assert (image_files.read(path) == 51).all()
 
 
@@ -389,22 +392,23 @@ GOOD = np.zeros((2, *SHAPE), np.float32)
     [
         ({"images": GOOD + 2}, r"images: values from 2 to 2, but \[-1, 1\]"),
         ({"images": GOOD - 0.5, "bounds": (0, 1)}, r"images: values from -0.5"),
-        ({"images": GOOD.astype(np.uint8)}, "images: dtype uint8"),
+        ({"images": GOOD.astype(np.uint8)}, r"images: dtype uint8, .* recipes.datasets.scale"),
+        ({"images": GOOD.astype(np.uint8), "bounds": (0, 255)}, r"images: .* to \[0, 255\], or"),
+        ({"images": GOOD + 2, "bounds": (0, 1)}, r"images: values .* bring the images to \[0, 1\]"),
         ({"images": GOOD * np.nan}, "images: holds NaN"),
         ({"images": GOOD[0]}, r"images: shape \(6, 5, 3\)"),
-        ({"images": GOOD[:0]}, "images: no picture"),
-        ({"images": GOOD[:, :4]}, r"images: shape .* takes \(batch, 6, 5, 3\)"),
-        ({"images": GOOD[..., :1]}, "images: grey, .* takes RGB: np.repeat"),
+        ({"images": GOOD[:0]}, "images: no image"),
+        ({"images": GOOD[..., :1]}, r"images: shape .* takes \(None, 6, 5, 3\); .* in colour"),
         ({"labels": [0, 4]}, "labels: labels from 0 to 4, but the model has 4 classes"),
         ({"labels": [0, -1]}, "labels: labels from -1"),
-        ({"labels": [0]}, "labels: 1 labels for 2 pictures"),
+        ({"labels": [0]}, "labels: 1 labels for 2 images"),
         ({"labels": [0.5, 1.0]}, "labels: .* dtype float64"),
         ({"labels": np.eye(5)[:2]}, "labels: one-hot vectors of 5, but the model has 4 classes"),
         ({"labels": np.full((2, 4), 0.25)}, "labels: two axes, but not one-hot"),
         ({"labels": None, "targeted": True}, "labels: a targeted attack needs"),
-        ({"epsilon": -0.1}, "epsilon -0.1: it is a distance"),
-        ({"epsilon": [0.1, np.nan]}, "epsilon .*: a finite number"),
-        ({"epsilon": []}, "epsilon .*: a finite number"),
+        ({"epsilon": -0.1}, "epsilon -0.1: it has to be a finite number, 0 or more"),
+        ({"epsilon": [0.1, np.nan]}, "epsilon .*: it has to be a finite number"),
+        ({"epsilon": []}, "epsilon .*: it has to be a finite number"),
         ({"norm": 3}, "norm 3 is unknown"),
         ({"bounds": (1, -1)}, "bounds .*: .least, greatest."),
         ({"model": two_outputs()}, "model: it has 2 outputs"),
@@ -434,10 +438,10 @@ def test_more_bad_input_is_named(net, images):
         fgsm.pgd(net, images, epsilon=0.1, step_size=-1)
     with pytest.raises(ValueError, match="clean_share 2"):
         fgsm.AdversarialTraining(net, 0.1, clean_share=2)
-    with pytest.raises(ValueError, match="epsilon: one number"):
+    with pytest.raises(ValueError, match=r"epsilon \[0.1\]: it has to be a finite number"):
         fgsm.AdversarialTraining(net, [0.1])
     with pytest.raises(ValueError, match=r"images: shape \(6, 5, 3\)"):
-        fgsm.predict(net, images[0])
+        attacks.predict(net, images[0])
 
 
 def test_the_pug_becomes_a_griffon(real):
@@ -447,9 +451,9 @@ def test_the_pug_becomes_a_griffon(real):
     names = backbones.class_names(root / name)
     photo = scale(image_files.load([root / "photos" / "dog.jpg"], 224))
     made = fgsm.fgsm(model, photo, epsilon=[0, 0.005])
-    labels, sure = fgsm.predict(model, made)
+    labels, sure = attacks.predict(model, made)
     assert [names[label] for label in labels[:, 0]] == ["pug", "Brabancon_griffon"]
     assert sure[0, 0] == pytest.approx(0.72, abs=0.05)
     grey = photo.mean(-1, keepdims=True)
-    with pytest.raises(ValueError, match="images: grey"):
+    with pytest.raises(ValueError, match="images: shape .* in colour"):
         fgsm.fgsm(model, grey, epsilon=0.1)

@@ -1,9 +1,7 @@
 """Flickr8k, and what all captioned images have in common."""
 
 import hashlib
-import http.server
 import io
-import threading
 import time
 import unicodedata
 import zipfile
@@ -170,8 +168,8 @@ def archive(**contents):
 
 
 @pytest.fixture
-def server(monkeypatch):
-    """Serves both archives, with photos and texts in the publishers' layout; `asked` are names."""
+def server(monkeypatch, http_server):
+    """Serves both archives, with photos and texts in the publishers' layout."""
     home = Path("Flicker8k_Dataset")
     photos = {f"{home}/{name(i)}": b"photo" for i in range(8)}
     tokens = "".join(
@@ -187,25 +185,11 @@ def server(monkeypatch):
         "/Flickr8k_text.zip": archive(**{"Flickr8k.token.txt": tokens, "readme.txt": "", **splits}),
     }
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self):
-            server.asked.append(self.path)
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(server.bodies[self.path])))
-            self.end_headers()
-            self.wfile.write(server.bodies[self.path])
-
-        def log_message(self, *args):
-            pass
-
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.asked, server.bodies = [], bodies
-        monkeypatch.setattr(flickr8k, "URL", f"http://127.0.0.1:{server.server_port}/")
-        sums = {key[1:]: hashlib.md5(body).hexdigest() for key, body in bodies.items()}
-        monkeypatch.setattr(flickr8k, "ARCHIVES", {key: (10**9, sums[key]) for key in sums})
-        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
-        yield server
-        server.shutdown()
+    monkeypatch.setattr(flickr8k, "URL", f"{http_server.url}/")
+    sums = {key[1:]: hashlib.md5(body).hexdigest() for key, body in bodies.items()}
+    monkeypatch.setattr(flickr8k, "ARCHIVES", {key: (10**9, sums[key]) for key in sums})
+    http_server.files = bodies
+    return http_server
 
 
 def test_it_downloads_itself_once(root, server, capsys):
@@ -218,20 +202,20 @@ def test_it_downloads_itself_once(root, server, capsys):
     assert "Terms: for research and education only" in second
     assert names(flickr8k.load("dev")) == [name(5), name(0)]
     assert len(flickr8k.load("all")) == 8
-    assert server.asked == ["/Flickr8k_Dataset.zip", "/Flickr8k_text.zip"]
+    assert server.asked == {"/Flickr8k_Dataset.zip": 1, "/Flickr8k_text.zip": 1}
     assert len(list((root / "flickr8k").iterdir())) == 3  # the archives, and the photos
 
 
 def test_archives_that_were_put_there_by_hand(root, server):
     (root / "flickr8k").mkdir()
-    for key, body in server.bodies.items():
+    for key, body in server.files.items():
         (root / "flickr8k" / key[1:]).write_bytes(body)
     assert len(flickr8k.load("all")) == 8
-    assert server.asked == []
+    assert not server.asked
 
 
 def test_an_archive_that_is_not_the_one(root, server):
-    server.bodies["/Flickr8k_text.zip"] = b"<html>"
+    server.files["/Flickr8k_text.zip"] = b"<html>"
     with pytest.raises(ValueError, match="text.zip: expected MD5 .*, found .*deleted.*try again"):
         flickr8k.load()
     assert sorted(path.name for path in (root / "flickr8k").iterdir()) == ["Flickr8k_Dataset.zip"]
@@ -247,7 +231,7 @@ def test_a_damaged_archive_of_texts(root, server):
 def test_nothing_is_downloaded_into_a_folder_of_ones_own(tmp_path, server):
     with pytest.raises(MissingDataError, match="there are no photos and no captions of Flickr8k"):
         flickr8k.load(folder=tmp_path)
-    assert server.asked == []
+    assert not server.asked
 
 
 def test_no_network(root):
@@ -528,7 +512,7 @@ def test_shares_that_cannot_be(shares):
 
 
 def test_part_without_images():
-    with pytest.raises(ValueError, match="4 images, shared out as .* leave a part without any"):
+    with pytest.raises(ValueError, match="4 images, split as .* leave a part without any"):
         split_by_image(captioned([1] * 4))
 
 
@@ -562,6 +546,45 @@ def test_sample_of_so_many_cannot_be(count):
 def test_match_keeps_the_order_and_strips():
     found = match(["b", "a"], {"a", "b", "c"}, {"a": [" x "], "b": ["y", "z\n"]}, "here", "there")
     assert list(found.items()) == [("b", ["y", "z"]), ("a", ["x"])]
+
+
+# Boxes
+
+
+def write_boxes(root, *rows):
+    (root / "flickr8k_boxes").mkdir(exist_ok=True)
+    path = root / "flickr8k_boxes" / "phrase_boxes.csv"
+    path.write_text("\n".join(["image,phrase,x1,y1,x2,y2,width,height", *rows]), "latin-1")
+    return path
+
+
+def test_boxes(root):
+    rows = [
+        "a.jpg,A brown dog,50,20,100,40,200,100",
+        "a.jpg,cat,1,1,2,2,,",
+        "b.jpg,hat.,0,0,9,9,9,9",
+    ]
+    write_boxes(root, *rows)
+    assert flickr8k.boxes() == {
+        "a.jpg": [("dog", (0.25, 0.2, 0.25, 0.2))],
+        "b.jpg": [("hat", (0, 0, 1, 1))],
+    }
+
+
+@pytest.mark.parametrize(
+    "row", ["a.jpg,dog,1,2,x,4,5,6", "a.jpg,dog,1,2,3,4,0,6", "a.jpg, ,1,2,3,4,5,6",
+            "a.jpg,stra\xdfe,1,2,3,4,5,6"],
+)  # fmt: skip
+def test_boxes_that_are_damaged(root, row):
+    path = write_boxes(root, "a.jpg,dog,1,2,3,4,5,6", row)
+    with pytest.raises(ValueError, match="is damaged") as error:
+        flickr8k.boxes()
+    assert str(path) in str(error.value)
+
+
+def test_boxes_that_are_not_there(root):
+    with pytest.raises(MissingDataError, match=r"phrase_boxes\.csv.*flickr30k_entities"):
+        flickr8k.boxes()
 
 
 # The real set

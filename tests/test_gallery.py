@@ -151,17 +151,21 @@ def test_a_formula_is_mathml_or_says_what_it_is(latex, mathml):
     assert shown.startswith("<code>" if "<code>" in mathml else "<math ")
 
 
-def test_figures_stand_on_paper_and_wide_ones_can_be_scrolled():
-    def shown(width, height, kind="PNG"):
+def test_figures_get_what_they_need_by_night_and_on_a_phone():
+    """Paper, if they are opaque; a size to scroll, if they are wide."""
+
+    def shown(width, height, kind="PNG", alpha=255):
         buffer = io.BytesIO()
-        Image.new("RGB", (width, height)).save(buffer, kind)
+        image = Image.new("RGBA", (width, height), (0, 0, 0, alpha))
+        (image if alpha < 255 else image.convert("RGB")).save(buffer, kind)
         data = base64.b64encode(buffer.getvalue()).decode()
         outputs = [new_output("display_data", {f"image/{kind.lower()}": data})]
         nb = new_notebook(cells=[new_code_cell(outputs=outputs, metadata={"alt": "black"})])
-        return BeautifulSoup(maker.page(nb), "html.parser").select_one("main span.paper")
+        return BeautifulSoup(maker.page(nb), "html.parser").select_one("main span.figure")
 
-    assert shown(300, 200)["class"] == ["paper"]
-    assert shown(900, 200, "JPEG")["class"] == ["paper", "wide"]
+    assert shown(300, 200)["class"] == ["figure", "paper"]
+    assert shown(300, 200, alpha=9)["class"] == ["figure"]
+    assert shown(900, 200, "JPEG")["class"] == ["figure", "wide", "paper"]
     moving = shown(300, 200, "GIF").img
     assert moving["src"].startswith("data:image/gif;base64,")
     assert (moving["alt"], moving["width"], moving["height"]) == ("black", "300", "200")

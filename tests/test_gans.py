@@ -1,171 +1,210 @@
-"""What holds for every GAN: it trains, saves, loads, resumes exactly and refuses bad input."""
+"""What holds for every GAN, of networks that no recipe has."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
-from recipes import dcgan, ssgan
-from recipes.training.batches import Batches, semi_supervised
-from recipes.training.callbacks import Resume
-from recipes.training.runtime import set_seed
+from recipes.training.distribution import optimizers_of
+from recipes.training.resume import Resume
 
-RNG = np.random.default_rng(0)
-PICTURES = RNG.uniform(-1, 1, (12, 28, 28, 1)).astype("float32")
-LABELS = np.arange(12) % 10
+all_gans = pytest.mark.parametrize("name", GANS)
+noise_gans = pytest.mark.parametrize("make", [dcgan, ssgan])
 
 
-def make_dcgan(**kwargs):
-    gan = dcgan.DCGAN(width=4, latent_dim=8, **kwargs)
-    gan.compile(1e-3, 0.5)
-    return gan
+def compiled(name, **settings):
+    model = GANS[name][0](**{"ema_decay": 0.9, "seed": 5} | settings)
+    model.compile(1e-3, run_eagerly=True)  # a trace takes longer than these few steps
+    return model
 
 
-def make_ssgan(**kwargs):
-    gan = ssgan.SSGAN(width=4, generator_width=4, latent_dim=8, **kwargs)
-    gan.compile(1e-3)
-    return gan
-
-
-def dcgan_data():
-    batches = Batches(PICTURES, batch_size=4, seed=0)
-    return [batches], batches.dataset
-
-
-def ssgan_data():
-    batches = [
-        Batches(PICTURES, LABELS, batch_size=4, seed=0),
-        Batches(PICTURES, batch_size=3, seed=1, steps=3),
-    ]
-    return batches, semi_supervised(*batches)
-
-
-RECIPES = {
-    "dcgan": (make_dcgan, dcgan_data),
-    "ssgan": (lambda **k: make_ssgan(average=0.9, **k), ssgan_data),
-}
-
-
-@pytest.fixture(params=RECIPES)
-def recipe(request):
-    return RECIPES[request.param]
-
-
-def weights(model):
-    """All that a checkpoint has to hold: weights, optimizer states, random seeds."""
-    optimizers = [v for v in vars(model).values() if isinstance(v, keras.optimizers.Optimizer)]
-    assert len(optimizers) >= 2
-    variables = [*model.variables, *(v for o in optimizers for v in o.variables)]
-    return [v.numpy() for v in variables]
+def state(model):
+    optimizers = optimizers_of(model)
+    assert len(optimizers) == len(model.trained)
+    return [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
 
 def assert_same(first, second):
-    for a, b in zip(weights(first), weights(second), strict=True):
-        np.testing.assert_array_equal(a, b)
+    for a, b in zip(state(first), state(second), strict=True):
+        np.testing.assert_array_equal(a.numpy(), b.numpy(), err_msg=a.path)
 
 
-class Stop(keras.callbacks.Callback):
-    """Breaks off in the middle of an epoch."""
-
-    def __init__(self, epoch, step=1):
-        super().__init__()
-        self.at, self.epoch = (epoch, step), None
-
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
-
-    def on_train_batch_end(self, batch, logs=None):
-        if (self.epoch, batch) == self.at:
-            raise KeyboardInterrupt
-
-
-def train(recipe, folder, epochs, stop=()):
-    make, data = recipe
-    set_seed(3)
-    model = make(seed=5)
-    batches, dataset = data()
-    resume = Resume(folder, *batches)
-    history = model.fit(
-        dataset,
-        epochs=epochs,
-        initial_epoch=resume.restore(model),
-        callbacks=[resume, *stop],
-        verbose=0,
-    )
-    return model, history.history
+@all_gans
+def test_a_compiled_step_trains_every_network_and_is_traced_once(name):
+    make, data = GANS[name]
+    model, traces = make(), []
+    model.compile(1e-3)
+    train_step = model.train_step
+    model.train_step = lambda batch: (traces.append(1), train_step(batch))[1]
+    before = model.get_weights()
+    history = model.fit(data()[1], epochs=2, verbose=0).history
+    assert len(traces) == 1
+    assert set(history) == {metric.name for metric in model.metrics} >= set(model.reported)
+    assert np.isfinite(list(history.values())).all()
+    for old, new in zip(before, model.weights, strict=True):
+        assert (old != new.numpy()).any() or not new.trainable, new.path
 
 
-def test_training_changes_every_network(recipe):
-    make, data = recipe
-    model = make()
-    before = [v.numpy() for v in model.trainable_variables]
-    model.fit(data()[1], epochs=1, verbose=0)
-    for old, new in zip(before, model.trainable_variables, strict=True):
-        assert (old != new.numpy()).any(), new.path
-
-
-def test_the_same_seed_gives_the_same_weights(recipe, tmp_path):
-    first, _ = train(recipe, tmp_path / "a", 2)
-    second, _ = train(recipe, tmp_path / "b", 2)
-    assert_same(first, second)
-
-
-def test_resume_is_exact(recipe, tmp_path):
-    whole, history = train(recipe, tmp_path / "whole", 4)
-    with pytest.raises(KeyboardInterrupt):
-        train(recipe, tmp_path / "broken", 4, stop=[Stop(epoch=2)])
-    resumed, resumed_history = train(recipe, tmp_path / "broken", 4)
-    assert_same(whole, resumed)
-    assert history == resumed_history
-
-
-def test_a_saved_model_goes_on_as_if_it_had_never_stopped(recipe, tmp_path):
-    make, data = recipe
-    model, batches = make(seed=5), data()
-    model.fit(batches[1], epochs=1, verbose=0)
+@all_gans
+def test_a_saved_model_goes_on_as_if_it_had_never_stopped(name, tmp_path):
+    settings = {"dropout": 0.5, **({"pool_size": 3} if name == "cyclegan" else {})}
+    model, data = compiled(name, **settings), GANS[name][1]
+    model.fit(data()[1], verbose=0)
     model.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert loaded.get_config() == model.get_config()
+    assert loaded.settings == model.settings
+    assert loaded.compile_settings == model.compile_settings
     assert_same(model, loaded)
     for each in (model, loaded):
-        for b in batches[0]:
-            b.epoch = 1
-        each.fit(batches[1], epochs=1, verbose=0)
+        each.run_eagerly = True
+        each.fit(data()[1], verbose=0)
     assert_same(model, loaded)
 
 
-def test_the_step_is_traced_once(recipe):
-    make, data = recipe
-    model, traces = make(), []
-    step = model.train_step
-    model.train_step = lambda batch: (traces.append(1), step(batch))[1]
-    model.fit(data()[1], epochs=3, verbose=0)
-    assert len(traces) == 1
+@pytest.mark.parametrize("name", ["ssgan", "cyclegan"])
+def test_resume_is_exact(name, tmp_path):
+    def train(folder, epochs):
+        keras.utils.set_random_seed(0)
+        model, (batches, dataset) = compiled(name, dropout=0.5), GANS[name][1]()
+        resume = Resume(folder, *batches)
+        done = resume.restore(model)
+        stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: 1 / (epoch - epochs))
+        callbacks = [resume, stop]
+        try:
+            model.fit(dataset, epochs=2, initial_epoch=done, callbacks=callbacks, verbose=0)
+        except ZeroDivisionError:
+            pass
+        return model
+
+    whole = train(tmp_path / "whole", 9)
+    train(tmp_path / "parts", 0)
+    assert_same(whole, train(tmp_path / "parts", 9))
 
 
-def test_bfloat16_trains_and_draws_float32(recipe):
-    make, data = recipe
-    keras.config.set_dtype_policy("mixed_bfloat16")
-    try:
-        model = make()
-        history = model.fit(data()[1], epochs=1, verbose=0).history
-    finally:
-        keras.config.set_dtype_policy("float32")
-    assert np.isfinite(list(history.values())).all()
-    assert model.generate(2).dtype == np.float32
+def test_a_model_that_was_loaded_without_its_optimizers_can_be_saved(tmp_path):
+    model = compiled("dcgan")
+    model.save(tmp_path / "a.keras")
+    keras.models.load_model(tmp_path / "a.keras", compile=False).save(tmp_path / "b.keras")
+    loaded = keras.models.load_model(tmp_path / "b.keras")
+    assert not loaded.compiled
+    np.testing.assert_array_equal(loaded.generate(2, seed=0), model.generate(2, seed=0))
 
 
-def test_generate_and_interpolate(recipe):
-    model = recipe[0]()
-    drawn = model.generate(5, seed=1)
-    assert drawn.shape == (5, 28, 28, 1)
-    assert np.abs(drawn).max() <= 1
-    np.testing.assert_array_equal(drawn, model.generate(5, seed=1))
-    assert (drawn != model.generate(5, seed=2)).any()
-    walk = model.interpolate(steps=4, rows=2, seed=1)
-    assert walk.shape == (8, 28, 28, 1)
-    gaps = np.abs(np.diff(walk[:4], axis=0)).sum(axis=(1, 2, 3))
-    assert gaps.max() < np.abs(walk[3] - walk[0]).sum()  # no jump as long as the whole way
+def test_compile_gives_each_network_its_adam():
+    model = GANS["cyclegan"][0]()
+    schedule = keras.optimizers.schedules.ExponentialDecay(0.5, 10, 0.9)
+    rates = dict(zip(model.trained, (0.1, 0.2, 0.3, schedule), strict=True))
+    model.compile(rates, beta_1=0.4, beta_2=0.8)
+    for name, rate in rates.items():
+        optimizer = getattr(model, f"{name}_optimizer")
+        assert float(optimizer.learning_rate) == pytest.approx(0.5 if name[-1] == "y" else rate)
+        assert (optimizer.beta_1, optimizer.beta_2) == (0.4, 0.8)
+        assert len(optimizer.variables) > len(getattr(model, name).trainable_variables)
+    again = GANS["cyclegan"][0]()
+    again.compile_from_config(model.get_compile_config())
+    assert float(again.generator_f_optimizer.learning_rate) == pytest.approx(0.2)
+    [first, second] = (x.discriminator_y_optimizer.get_config() for x in (model, again))
+    assert second | {"name": first["name"]} == first
+
+
+def test_an_update_that_xla_fuses_is_adam_s():
+    updated = []
+    for fused in (False, True):
+        keras.utils.set_random_seed(0)
+        model = dcgan()
+        model.compile(1e-2, fused_updates=fused)
+        weights = model.discriminator.trainable_variables
+        model.apply_gradients("discriminator", [tf.sin(tf.convert_to_tensor(w)) for w in weights])
+        updated.append(model.discriminator.get_weights())
+    for a, b in zip(*updated, strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+# The moving average of the weights
+
+
+@all_gans
+def test_the_average_is_its_formula(name):
+    model = GANS[name][0](ema_decay=0.4)
+    [data] = GANS[name][1]()[1].take(1)
+    networks = [(getattr(model, n), getattr(model, f"ema_{n}")) for n in model.averaged]
+    expected = [average.get_weights() for _, average in networks]
+    for decay in (2 / 11, 3 / 12, 4 / 13):  # (1 + n) / (10 + n); of SSGAN's classifier too
+        seen = {}
+        update = model.update_average
+
+        def look(network, update=update, seen=seen):
+            seen[network] = getattr(model, network).get_weights()
+            update(network)
+
+        model.update_average = look
+        step(model, data)
+        model.update_average = update
+        for i, network in enumerate(model.averaged):
+            expected[i] = [
+                decay * e + (1 - decay) * w for e, w in zip(expected[i], seen[network], strict=True)
+            ]
+    for values, (_, average) in zip(expected, networks, strict=True):
+        assert not average.trainable_variables
+        for a, b in zip(values, average.get_weights(), strict=True):
+            np.testing.assert_allclose(a, b, atol=1e-6)
+    model.updates.assign(1000.0)
+    model.update_average(model.averaged[0])
+    network, average = networks[0]
+    for before, w, after in zip(
+        expected[0], network.get_weights(), average.get_weights(), strict=True
+    ):
+        np.testing.assert_allclose(after, 0.4 * before + 0.6 * w, atol=1e-6)
+
+
+def test_the_average_survives_compile():
+    model = compiled("dcgan")
+    model.fit(GANS["dcgan"][1]()[1], verbose=0)
+    before = model.generate(2, seed=0)
+    model.compile(1e-4)
+    assert float(model.updates) == 3
+    np.testing.assert_array_equal(model.generate(2, seed=0), before)
+
+
+@all_gans
+def test_the_average_is_what_a_user_gets(name):
+    model = GANS[name][0](ema_decay=0.9)
+    use = {
+        "dcgan": lambda: model.generate(2, seed=0),
+        "ssgan": lambda: np.concatenate(
+            [model.generate(2, seed=0).ravel(), model.predict(images(2), verbose=0).ravel()]
+        ),
+        "pix2pix": lambda: model.translate(images(2, 3)),
+        "cyclegan": lambda: np.concatenate(
+            [model.translate(images(2, 3)), model.translate(images(2, 3), back=True)]
+        ),
+    }[name]
+    before = use()
+    for network in model.averaged:
+        for weight in getattr(model, network).trainable_variables:
+            weight.assign(weight + 1)
+    np.testing.assert_array_equal(use(), before)
+    for network in model.averaged:
+        getattr(model, f"ema_{network}").set_weights(getattr(model, network).get_weights())
+    assert (use() != before).all(axis=-1).any()
+
+
+# Generating
+
+
+@noise_gans
+def test_generate_and_interpolate(make):
+    model = make()
+    generated = model.generate(5, seed=1)
+    assert generated.shape == (5, 8, 8, 1)
+    np.testing.assert_array_equal(generated, model.generate(5, seed=1))
+    assert (generated != model.generate(5, seed=2)).any()
+    model.decode = lambda noise: noise
+    walks = model.interpolate(steps=5, rows=300, seed=1).reshape(300, 5, -1)
+    lengths = (walks**2).sum(-1).mean(0)
+    np.testing.assert_allclose(lengths, walks.shape[-1], rtol=0.15)  # a straight line halves it
+    np.testing.assert_allclose(walks[:, 2], (walks[:, 0] + walks[:, 4]) / 2**0.5, atol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -173,60 +212,100 @@ def test_generate_and_interpolate(recipe):
     [
         (lambda m: m.generate(0), "count 0"),
         (lambda m: m.interpolate(1), "steps 1"),
-        (lambda m: m.decode(np.zeros((2, 3), "float32")), r"shape \(2, 3\)"),
+        (lambda m: m.decode(np.zeros((2, 3), "float32")), r"shape \(2, 3\), but \(count, 4\)"),
     ],
 )
-def test_drawing_refuses_what_makes_no_sense(recipe, act, message):
+def test_generating_refuses_what_makes_no_sense(act, message):
     with pytest.raises(ValueError, match=message):
-        act(recipe[0]())
+        act(dcgan())
 
 
-BAD_PICTURES = {
-    "28, 28, 1": PICTURES[:, :14],
-    "no picture": PICTURES[:0],
-    "dtype uint8": np.zeros((4, 28, 28, 1), np.uint8),
-    "values from 0 to 255": np.float32([0, 255]).repeat(784).reshape(2, 28, 28, 1),
-    "NaN": PICTURES * np.nan,
+# Bad batches are refused before the training
+
+
+def refused(model, batch, message):
+    model.compile()
+    with pytest.raises(ValueError, match=message):
+        model.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+
+
+BAD_IMAGES = {
+    r"shape \(12, 4, 8, 1\)": images()[:, :4],
+    r"shape \(12, 8, 8, 4\)": images(channels=4),  # with an alpha channel
+    "dtype uint8": np.zeros((4, 8, 8, 1), np.uint8),
+    "values from 0 to 255": np.float32([0, 255]).repeat(64).reshape(2, 8, 8, 1),
+    "NaN": images() * np.nan,
 }
 
 
-@pytest.mark.parametrize("message", BAD_PICTURES)
-def test_dcgan_refuses_bad_pictures(message):
-    data = tf.data.Dataset.from_tensors(BAD_PICTURES[message])
-    with pytest.raises(ValueError, match=f"training pictures.*{message}"):
-        make_dcgan().fit(data, verbose=0)
-
-
-@pytest.mark.parametrize("message", BAD_PICTURES)
-@pytest.mark.parametrize("part", ["labelled", "unlabelled"])
-def test_ssgan_refuses_bad_pictures(part, message):
-    inputs = {"labelled": PICTURES, "unlabelled": PICTURES, part: BAD_PICTURES[message]}
-    data = tf.data.Dataset.from_tensors((inputs, LABELS))
-    with pytest.raises(ValueError, match=f"{part} pictures.*{message}"):
-        make_ssgan().fit(data, verbose=0)
+@pytest.mark.parametrize("message", BAD_IMAGES)
+def test_images_that_the_networks_do_not_take(message):
+    bad = BAD_IMAGES[message]
+    refused(dcgan(), bad, f"training images.*{message}")
+    good = {"labelled": images(), "unlabelled": images()}
+    refused(ssgan(), (good | {"labelled": bad}, LABELS), f"^labelled images.*{message}")
+    refused(ssgan(), (good | {"unlabelled": bad}, LABELS), f"unlabelled images.*{message}")
 
 
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (LABELS + 1, "0 to 9"),
-        (LABELS - 1, "0 to 9"),
-        (LABELS[:5], "5 labels for 12 pictures"),
-        (np.eye(10)[LABELS], "not one-hot"),
-        (LABELS.astype("float32"), "one integer a picture"),
+        (LABELS + 1, f"0 to {CLASSES - 1}"),
+        (LABELS[:5], "5 labels for 12"),
+        (np.eye(CLASSES)[LABELS], "not one-hot"),
     ],
 )
-def test_ssgan_refuses_bad_labels(labels, message):
-    data = tf.data.Dataset.from_tensors(({"labelled": PICTURES, "unlabelled": PICTURES}, labels))
-    with pytest.raises(ValueError, match=message):
-        make_ssgan().fit(data, verbose=0)
+def test_labels_that_the_classifier_does_not_know(labels, message):
+    refused(ssgan(), ({"labelled": images(), "unlabelled": images()}, labels), message)
 
 
-def test_ssgan_says_what_a_batch_looks_like():
-    with pytest.raises(ValueError, match="semi_supervised makes such a dataset"):
-        make_ssgan().fit(tf.data.Dataset.from_tensors((PICTURES, LABELS)), verbose=0)
+def test_a_batch_of_another_structure():
+    refused(ssgan(), (images(), LABELS), "semi_supervised makes such a dataset")
 
 
-def test_an_empty_dataset_is_refused(recipe):
-    with pytest.raises(ValueError, match="the data set is empty"):
-        recipe[0]().fit(recipe[1]()[1].take(0), verbose=0)
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_pairs_that_the_networks_do_not_take(name):
+    x = images(2, 3)
+    for batch, message in (
+        (x, "has to be"),
+        ((x, x + 5), "values from"),
+        ((images(2, 4), x), r"shape \(2, 8, 8, 4\)"),
+        ((x, x[:1]), "1"),
+    ):
+        refused(GANS[name][0](), batch, message)
+    if name == "cyclegan":
+        model = GANS[name][0](pool_size=2)
+        refused(model, (x, np.zeros((2, 16, 16, 3), "float32")), r"images of y: shape \(2, 16, 16")
+
+
+@all_gans
+def test_a_batch_that_devices_cannot_share_equally(name, monkeypatch):
+    model = GANS[name][0]()
+    [batch] = GANS[name][1]()[1].take(1)
+    model.check_batch(batch)
+    monkeypatch.setattr(type(model.distribute_strategy), "num_replicas_in_sync", 3)
+    with pytest.raises(ValueError, match="batch of 4 images cannot be shared equally by 3 devices"):
+        model.check_batch(batch)
+
+
+@pytest.mark.parametrize("name", ["ssgan", "pix2pix"])
+def test_bfloat16_gives_finite_losses_and_float32_images(name):
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = compiled(name)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    history = model.fit(GANS[name][1]()[1], verbose=0).history
+    assert np.isfinite(list(history.values())).all()
+    made = model.generate(2) if name == "ssgan" else model.translate(images(2, 3))
+    assert made.dtype == np.float32
+    assert {weight.dtype for weight in model.trainable_variables} == {"float32"}
+
+
+def test_a_discriminator_of_any_size_takes_any_size():
+    inputs = keras.Input((None, None, 1))
+    pooled = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(2, 3)(inputs))
+    model = dcgan()
+    model.discriminator = keras.Model(inputs, keras.layers.Dense(1)(pooled))
+    model.check_batch(images())
+    assert critic().input_shape[1:] == (8, 8, 1)

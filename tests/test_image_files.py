@@ -380,13 +380,30 @@ def test_a_jpeg_that_is_not_whole(tmp_path, options, damage):
         image_files.read(path)
 
 
+@pytest.mark.parametrize("suffix", ["png", "webp"])
+@pytest.mark.parametrize("options", [{}, {"lossless": True}])
+def test_an_image_that_a_crash_has_filled_with_zeros(tmp_path, suffix, options):
+    path = save(tmp_path / f"a.{suffix}", RGB.repeat(4, 0).repeat(4, 1), **options)
+    data = path.read_bytes()
+    for share in (0.3, 0.6, 0.95):
+        path.write_bytes(data[: int(share * len(data))].ljust(len(data), b"\0"))
+        with pytest.raises(ValueError, match=rf"a\.{suffix} cannot be read as an image: "):
+            image_files.read(path)
+
+
+@pytest.mark.parametrize("suffix", ["jpg", "png", "webp", "gif", "tif"])
 @pytest.mark.parametrize("more", [bytes(500), b"<html>" + bytes(40), b"\xff\xd9", b"\0"])
-def test_what_follows_the_end_of_a_jpeg_does_no_harm(tmp_path, more):
-    path = save(tmp_path / "a.jpg", RGB)
+def test_what_follows_the_end_does_no_harm(tmp_path, suffix, more):
+    path = save(tmp_path / f"a.{suffix}", RGB)
     whole = image_files.read(path)
     path.write_bytes(path.read_bytes() + more)
     assert np.array_equal(image_files.read(path), whole)
-    path.write_bytes(path.read_bytes()[: -len(more) - 2] + b"\0\1\xff\xd9")  # as some cameras do
+
+
+def test_a_few_spare_bytes_before_the_end_of_a_jpeg_do_no_harm(tmp_path):
+    path = save(tmp_path / "a.jpg", RGB)
+    whole = image_files.read(path)
+    path.write_bytes(path.read_bytes()[:-2] + b"\0\1\xff\xd9")  # as some cameras write them
     assert np.array_equal(image_files.read(path), whole)
 
 

@@ -21,7 +21,6 @@ FIGURES = {
     "images": lambda: plotting.show_images(GREYS, ["a", "b", "c"], columns=2, title="x"),
     "bytes": lambda: plotting.show_images(plotting.to_uint8(GREYS)),
     "rows": lambda: plotting.show_rows({"one": COLOURED, "two": plotting.to_uint8(COLOURED)}),
-    "neighbours": lambda: plotting.show_neighbours(GREYS[:2], GREYS[[[0, 1], [1, 2]]]),
     "captions": lambda: plotting.show_captions([PHOTO, PHOTO[:20]], ["a dog", "word " * 20]),
     "attention": lambda: plotting.show_attention(PHOTO, ["a", "dog"], ATTENTION, (2, 2)),
     "attack": lambda: plotting.show_attack(COLOURED, -COLOURED, list("abc"), list("def")),

@@ -68,6 +68,15 @@ def test_setup_sets_precision_and_seed_and_says_so(monkeypatch, capsys):
     assert (keras.random.uniform(()), random.random()) == first
 
 
+@pytest.mark.parametrize(
+    ("batch_size", "shared"), [(4, True), (5, False), (1, False), (None, True)]
+)
+def test_a_batch_that_two_devices_cannot_share_equally_is_for_one(monkeypatch, batch_size, shared):
+    monkeypatch.setattr(mode, "_devices", lambda: ("CPU:0", "CPU:1"))
+    monkeypatch.setattr(mode, "_mirrored", lambda devices: devices)
+    assert (mode.strategy(batch_size) == ("CPU:0", "CPU:1")) == shared
+
+
 def test_every_mode_has_its_own_output_folder(monkeypatch, tmp_path):
     monkeypatch.setenv("RECIPES_OUTPUT_DIR", str(tmp_path))
     reduced = mode.output_dir("x")

@@ -2,105 +2,122 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from tiny import (
+    CLASSES,
+    LABELS,
+    LATENT,
+    assert_equal_weights,
+    copies,
+    descend,
+    few_labels,
+    images,
+    log_mean,
+    ssgan,
+    step,
+)
 
-from recipes import losses
 from recipes.ssgan import SSGAN, build_classifier, build_generator
-from recipes.training.runtime import set_seed
-
-RNG = np.random.default_rng(0)
-PICTURES = RNG.uniform(-1, 1, (8, 28, 28, 1)).astype("float32")
-LABELS = np.arange(8)
 
 
-def count(model):
-    return sum(np.prod(v.shape) for v in model.trainable_variables)
+def trained(network):
+    return sum(np.prod(v.shape) for v in network.trainable_variables)
+
+
+def kinds(network):
+    return [type(layer).__name__ for layer in network.layers]
 
 
 def test_the_networks_are_the_books():
+    classifier, generator = build_classifier(), build_generator()
     conv = 9 * (1 + 128 + 128) * 128 + 3 * 128
-    assert count(build_classifier()) == conv + 4 * 4 * 128 * 10 + 10
+    assert trained(classifier) == conv + 4 * 4 * 128 * 10 + 10
+    assert kinds(classifier)[1:] == 3 * ["Conv2D", "LeakyReLU"] + ["Flatten", "Dropout", "Dense"]
+    assert classifier.layers[-2].rate == 0.4
     upsample = 2 * (16 * 128 * 128 + 128)
-    assert count(build_generator()) == 101 * 6272 + upsample + 49 * 128 + 1
+    assert trained(generator) == 101 * 6272 + upsample + 49 * 128 + 1
+    assert "BatchNormalization" not in kinds(generator)
+    assert generator.output_shape == (None, 28, 28, 1)
+    assert classifier.output_shape == (None, 10)
+
+
+def test_switches():
+    generator = build_generator(4, 2, norm=True, upsampling="resize")
+    assert kinds(generator).count("BatchNormalization") == 3
+    assert kinds(generator).count("UpSampling2D") == 2
+    assert kinds(build_classifier(width=2, augmentation=2))[1] == "RandomShift"
+
+
+@pytest.mark.parametrize("settings", [{}, {"share_fakes": True}, {"supervised_only": True}])
+def test_a_step_is_four_updates_one_after_the_other(settings):
+    gan, noise = ssgan(**settings), tf.random.stateless_normal((18, LATENT), (1, 2))
+    generator, classifier, untouched = copies(gan.generator, gan.classifier, gan.generator)
+    drawn = iter((noise[:6], noise[6:]))  # as many as real images, then twice as many
+    gan.sample_noise = lambda count: next(drawn)[:count]
+    labelled, real = images(4, seed=1), images(6, seed=2)
+    logs = step(gan, ({"labelled": labelled, "unlabelled": real}, LABELS[:4]))
+
+    def probability(x):  # of being real: Z / (Z + 1), Z the sum of the exponentials
+        z = tf.reduce_sum(tf.exp(classifier(x, training=True)), axis=1)
+        return z / (z + 1)
+
+    expected = {}
+    with tf.GradientTape() as tape:
+        logits = classifier(labelled, training=True)
+        chosen = tf.gather(tf.nn.softmax(logits), LABELS[:4], axis=1, batch_dims=1)
+        expected["class_loss"] = -log_mean(chosen)
+    expected["accuracy"] = np.mean(np.argmax(logits, 1) == LABELS[:4])
+    descend(tape, expected["class_loss"], classifier)
+    if not settings.get("supervised_only"):
+        with tf.GradientTape() as tape:
+            expected["real_loss"] = -log_mean(probability(real))
+        descend(tape, expected["real_loss"], classifier)
+        fakes = generator(noise[:6], training=True)
+        with tf.GradientTape() as tape:
+            expected["fake_loss"] = -log_mean(1 - probability(fakes))
+        descend(tape, expected["fake_loss"], classifier)
+        with tf.GradientTape() as tape:
+            if "share_fakes" in settings:
+                generator = untouched  # the norm sees these fakes once
+                fakes = generator(noise[:6], training=True)
+            else:
+                fakes = generator(noise[6:], training=True)
+            expected["generator_loss"] = -log_mean(probability(fakes))
+        descend(tape, expected["generator_loss"], generator)
+    assert_equal_weights((gan.generator, gan.classifier), (generator, classifier))
+    assert logs == pytest.approx({k: float(v) for k, v in expected.items()}, rel=1e-5)
 
 
 def test_predict_gives_probabilities_and_evaluate_their_accuracy():
-    gan = SSGAN(width=4, generator_width=4)
-    gan.compile()
-    probabilities = gan.predict(PICTURES, verbose=0)
-    np.testing.assert_allclose(probabilities.sum(axis=1), 1, rtol=1e-5)
-    expected = (probabilities.argmax(axis=1) == LABELS).mean()
-    result = gan.evaluate(PICTURES, LABELS, verbose=0, return_dict=True)
-    assert float(result["accuracy"]) == pytest.approx(expected)
-
-
-def step(gan):
-    inputs = {"labelled": PICTURES, "unlabelled": PICTURES}
-    return gan.train_step((inputs, LABELS))
-
-
-@pytest.mark.parametrize(
-    ("settings", "drawn"),
-    [({}, [8, 16]), ({"generator_batch": 5}, [8, 5]), ({"generator_batch": "shared"}, [8])],
-)
-def test_how_many_pictures_the_generator_draws(settings, drawn):
-    gan = SSGAN(width=4, generator_width=4, **settings)
-    gan.compile()
-    counts, draw = [], gan.draw
-    gan.draw = lambda part: (counts.append(int(part.rows)), draw(part))[1]
-    step(gan)
-    assert counts == drawn
-
-
-def test_the_generators_gradient_is_that_of_one_tape():
-    """The chain rule in two pieces, as the step has it, against one tape over both networks."""
-    gan = SSGAN(width=4, generator_width=4, generator_batch="shared")
-    gan.compile(learning_rate=0.0)  # nothing moves, so that both see the same weights
-    for layer in gan.classifier.layers:
-        if isinstance(layer, keras.layers.Dropout):
-            layer.rate = 0.0
-    latent = tf.random.stateless_normal((8, 100), (1, 2))
-    with tf.GradientTape() as tape:
-        fakes = gan.generator(latent, training=True)
-        logits = gan.classifier(fakes, training=True)["logits"]
-        loss = losses.generator_loss(losses.real_logit(logits))
-    variables = gan.generator.trainable_variables
-    expected = tape.gradient(loss, variables)
-
-    def draw(part):
-        with tf.GradientTape() as tape:
-            return gan.generator(latent, training=True), tape
-
-    got = []
-    gan.draw = draw
-    gan.generator_optimizer.apply = lambda gradients, variables: got.extend(gradients)
-    step(gan)
-    for a, b in zip(expected, got, strict=True):
-        np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-7)
-
-
-def test_the_baseline_touches_the_classifier_alone():
-    gan = SSGAN(width=4, generator_width=4, supervised_only=True)
-    gan.compile()
-    before = [v.numpy() for v in gan.generator.trainable_variables]
-    logs = step(gan)
-    assert set(logs) == {"class_loss", "accuracy"}
-    for old, new in zip(before, gan.generator.trainable_variables, strict=True):
-        np.testing.assert_array_equal(old, new)
+    gan = ssgan()
+    gan.compile(run_eagerly=True)
+    probabilities = gan.predict(images(), verbose=0)
+    expected = tf.nn.softmax(gan.classifier(images())).numpy()
+    np.testing.assert_allclose(probabilities, expected, atol=1e-6)
+    result = gan.evaluate(images(), LABELS, verbose=0, return_dict=True)
+    assert float(result["accuracy"]) == pytest.approx((expected.argmax(1) == LABELS).mean())
 
 
 def test_the_baseline_starts_from_the_same_weights_and_labelled_batch():
-    losses_seen = []
+    class_losses = []
     for supervised_only in (False, True):
-        set_seed(0)
-        gan = SSGAN(width=4, generator_width=4, supervised_only=supervised_only)
-        gan.compile()
-        losses_seen.append(float(step(gan)["class_loss"]))
-    assert losses_seen[0] == losses_seen[1]
+        keras.utils.set_random_seed(0)
+        gan = ssgan(supervised_only=supervised_only)
+        [batch] = few_labels()[1].take(1)
+        class_losses.append(step(gan, batch)["class_loss"])
+    assert class_losses[0] == class_losses[1]
 
 
-def test_the_average_is_what_predict_uses():
-    gan = SSGAN(width=4, generator_width=4, average=0.9)
-    gan.compile()
-    step(gan)
-    gan.classifier.get_layer("logits").bias.assign(np.arange(10.0) * 100)
-    assert not (gan.predict(PICTURES, verbose=0).argmax(axis=1) == 9).all()
+def test_logits_whose_exponential_overflows_give_finite_losses():
+    gan = ssgan()
+    gan.classifier.layers[-1].bias.assign(np.full(CLASSES, 200.0))
+    logs = step(gan, ({"labelled": images(), "unlabelled": images()}, LABELS))
+    assert np.isfinite(list(logs.values())).all()
+
+
+def test_the_books_networks_train():
+    gan = SSGAN(build_generator(4, 2), build_classifier(width=2))
+    gan.compile(run_eagerly=True)
+    x = np.zeros((4, 28, 28, 1), "float32")
+    batch = ({"labelled": x, "unlabelled": x}, np.arange(4))
+    gan.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
+    assert gan.generate(2).shape == (2, 28, 28, 1)

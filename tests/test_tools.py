@@ -417,10 +417,19 @@ def test_figures_keep_their_colours_and_photos_take_little_room():
         assert len(data) < len(buffer.getvalue()) * (1.4 if kind == "image/png" else 0.6)
 
 
-def test_a_card_shows_the_whole_figure_without_its_margins():
-    figure = Image.new("RGBA", (300, 900), (0, 0, 0, 0))
+@pytest.mark.parametrize("clear", [False, True])
+def test_a_card_shows_the_whole_figure_without_its_margins(clear):
+    figure = Image.new("RGBA", (300, 900), (255, 255, 255, 0 if clear else 255))
     figure.paste((0, 0, 255, 255), (100, 300, 200, 500))
     card = pages.card(figure)
-    assert (card.size, card.mode) == ((640, 400), "RGB")
-    blue = (np.asarray(card) == (0, 0, 255)).all(axis=-1)
+    assert (card.size, pages.is_clear(card)) == ((640, 400), clear)
+    blue = (np.asarray(card) == (0, 0, 255, 255)).all(axis=-1)
     assert [blue.any(axis=axis).sum() for axis in (0, 1)] == pytest.approx([184, 368], abs=2)
+
+
+def test_a_transparent_figure_stays_transparent():
+    buffer = io.BytesIO()
+    Image.new("RGBA", (300, 200), (0, 0, 255, 60)).save(buffer, "PNG")
+    [(kind, data)] = render.smaller(base64.b64encode(buffer.getvalue()).decode()).items()
+    again = Image.open(io.BytesIO(base64.b64decode(data)))
+    assert (kind, again.getpixel((9, 9))) == ("image/png", (0, 0, 255, 60))

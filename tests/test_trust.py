@@ -20,7 +20,7 @@ from PIL import Image
 
 from recipes.captioning import Captioner, ImageCaptionFeatureExtractor, MergeCaptioner, Vocabulary
 from recipes.captioning.features import Features
-from recipes.datasets import cityscapes, coco, download, fashion_mnist, flickr8k
+from recipes.datasets import archives, cityscapes, coco, fashion_mnist, flickr8k
 from recipes.dcgan import DCGAN
 
 ROOT = Path(__file__).parents[1]
@@ -104,7 +104,7 @@ def test_devices_in_a_zip(tmp_path, kind):
         member.external_attr = (kind | 0o644) << 16
         archive.writestr(member, "x")
     with pytest.raises(ValueError, match="'odd' is a link or a device"):
-        download.unpack(tmp_path / "a.zip", tmp_path / "a")
+        archives.unpack(tmp_path / "a.zip", tmp_path / "a")
 
 
 # Downloads

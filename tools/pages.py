@@ -20,7 +20,7 @@ from tools import common
 LANCZOS = Image.Resampling.LANCZOS
 TEMPLATES = common.ROOT / "tools/templates"
 CARD = (640, 400)  # pixels of a card's image, twice what a screen shows
-WIDE = 1.9  # width / height from which a phone scrolls a figure rather than shrinks it
+WIDE = 2.4  # width / height from which a phone scrolls a figure rather than shrinks it
 # Of the ways in which an output can be shown, the first of these: nbconvert's without widgets and
 # JavaScript, and with animations.
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/gif", "image/webp", "image/png"]
@@ -105,16 +105,21 @@ def exporter():
     )
 
 
-def size(url):
-    """Width and height of the image in a data URL; None where they are not to be had (an SVG)."""
+def opened(url):
+    """The image in a data URL; None where Pillow does not read it (an SVG)."""
     try:
-        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2]))).size
+        return Image.open(io.BytesIO(base64.b64decode(url.partition(",")[2])))
     except OSError:
         return None
 
 
+def is_clear(image):
+    """Whether a PIL image is transparent somewhere, and so made for any background."""
+    return image.convert("RGBA").getextrema()[3][0] < 255
+
+
 def finish(body):
-    """The cells' HTML with paper behind each figure; ids at the headings below the title.
+    """The cells' HTML with paper behind opaque figures and ids at the headings below the title.
 
     Returns:
         The HTML, and its parts as a list of dicts: `level`, `id`, and `text` as HTML.
@@ -126,11 +131,14 @@ def finish(body):
         if not image["src"].startswith("data:"):
             image.replace_with(image.get("alt", ""))
             continue
-        paper = image.wrap(soup.new_tag("span", attrs={"class": "paper"}))
-        if shape := size(image["src"]):
-            image["width"], image["height"] = shape
-            if shape[0] > WIDE * shape[1]:
-                paper["class"], paper["tabindex"] = "paper wide", 0  # keys scroll it, too
+        frame = image.wrap(soup.new_tag("span", attrs={"class": ["figure"]}))
+        if figure := opened(image["src"]):
+            image["width"], image["height"] = figure.size
+            if figure.width > WIDE * figure.height:
+                frame["class"].append("wide")
+                frame["tabindex"] = 0  # keys scroll it, too
+        if not (figure and is_clear(figure)):
+            frame["class"].append("paper")
     parts = []
     for number, heading in enumerate(soup(["h1", "h2"])[1:], 1):
         heading["id"] = f"part-{number}"
@@ -197,21 +205,21 @@ def gallery(results, mode):
 
 
 def card(image, size=CARD):
-    """A figure for a card: without its margins, whole, and on white where the shape differs.
+    """A figure for a card: whole, without its margins, and in the middle of what room is left.
 
     Args:
         image: PIL image.
         size: (width, height) in pixels.
 
     Returns:
-        PIL image, RGB, of that size.
+        PIL image, RGBA, of that size; transparent around a figure that is.
     """
-    image = on_white(image)
-    margins = ImageChops.difference(image, Image.new("RGB", image.size, "white")).getbbox()
-    image = image.crop(margins) if margins else image
+    white = Image.new("RGB", image.size, "white")
+    margins = ImageChops.difference(on_white(image), white).getbbox()
+    sheet = Image.new("RGBA", size, (255, 255, 255, 0 if is_clear(image) else 255))
+    image = image.convert("RGBA").crop(margins)
     edge = size[0] // 40
     image = ImageOps.contain(image, (size[0] - 2 * edge, size[1] - 2 * edge), LANCZOS)
-    sheet = Image.new("RGB", size, "white")
     sheet.paste(image, ((size[0] - image.width) // 2, (size[1] - image.height) // 2))
     return sheet
 

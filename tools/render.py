@@ -21,7 +21,7 @@ from tools import colab, common, pages
 # " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
 KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
 
-LARGE = 100_000  # bytes of a PNG; a larger one may become a JPEG
+LARGE = 120_000  # bytes of a PNG; a larger one may become a JPEG
 STRIP = ("01_dcgan", "03_pix2pix", "04_cyclegan", "07_attention_captioning")  # heads the README
 
 
@@ -60,12 +60,14 @@ def normalise(nb):
 def smaller(png):
     """A figure in as few bytes as its colours allow, as a dict of MIME type and base64.
 
-    A PNG without loss; a large one with many photos in it as a JPEG that no eye tells from it.
+    It stays a PNG without loss, transparent where it is. A large one, which is full of photos,
+    becomes a JPEG on white that no eye tells from it.
     """
-    picture = pages.on_white(Image.open(io.BytesIO(base64.b64decode(png))))
+    figure = Image.open(io.BytesIO(base64.b64decode(png)))
+    figure = figure.convert("RGBA") if pages.is_clear(figure) else figure.convert("RGB")
     lossless, lossy = io.BytesIO(), io.BytesIO()
-    picture.save(lossless, "PNG", optimize=True)
-    picture.save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
+    figure.save(lossless, "PNG", optimize=True)
+    pages.on_white(figure).save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
     kind, kept = "image/png", lossless
     if len(lossless.getvalue()) > max(LARGE, 2 * len(lossy.getvalue())):
         kind, kept = "image/jpeg", lossy
@@ -109,10 +111,11 @@ def write_pictures(root):
             data = common.thumbnail(common.read_notebook(path))
         except ValueError:
             continue  # it was never rendered
-        picture = pages.on_white(Image.open(io.BytesIO(base64.b64decode(data))))
+        picture = Image.open(io.BytesIO(base64.b64decode(data)))
         pages.card(picture, (360, 225)).save(root / f"docs/{path.stem}.png", optimize=True)
         if path.stem in STRIP:
-            strip.append(picture.resize((round(picture.width * 220 / picture.height), 220)))
+            width = round(picture.width * 220 / picture.height)
+            strip.append(pages.on_white(picture).resize((width, 220)))
     if strip:
         width = sum(x.width for x in strip) + 12 * (len(strip) - 1)
         sheet = Image.new("RGB", (width, 220), "white")

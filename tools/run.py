@@ -28,7 +28,7 @@ def remembered(build):
         if isinstance(result, dict)
         and all(isinstance(result.get(key), str) for key in TEXTS)
         and isinstance(result.get("seconds"), float)
-        and isinstance(result.get("ok"), bool)
+        and all(isinstance(result.get(key), bool) for key in ("ok", "clear"))
     }
 
 
@@ -57,11 +57,14 @@ def publish(nb, name, build, seconds, error=""):
     common.tidy(nb, keep_stderr=bool(error))
     for folder in ("gallery", "notebooks", "pages"):
         (build / folder).mkdir(parents=True, exist_ok=True)
+    clear = False
     if image:
         with Image.open(io.BytesIO(base64.b64decode(image))) as figure:
+            clear = pages.is_clear(figure)
             pages.card(figure).save(build / f"gallery/{name}.png")
     nbformat.write(nb, build / f"notebooks/{name}.ipynb")
     return pages.outline(nb.cells) | {
+        "clear": clear,
         "headline": number,
         "seconds": round(float(seconds), 1),
         "error": error,

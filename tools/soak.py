@@ -7,6 +7,7 @@ it, removing it), before which the process kills itself.
 """
 
 import contextlib
+import functools
 import hashlib
 import http.server
 import io
@@ -31,59 +32,43 @@ KILLS, EPOCHS = 10, 6
 # like that have to be the same in the end. The imports are here, as only a child needs them.
 
 
-def dcgan(folder, url):
-    from recipes.dcgan import DCGAN
-    from recipes.training.batches import Batches
-    from recipes.training.callbacks import PictureGrid
-
-    batches = Batches(pictures(24, 28, 1), batch_size=4, seed=0)
-    gan = DCGAN(width=4, latent_dim=8, average=0.9, seed=0)
-    gan.compile()
-    grid = PictureGrid(lambda gan: gan.generate(4, seed=0), folder / "pictures")
-    return train(gan, [batches], folder, [grid])
-
-
-def pix2pix(folder, url):
-    from recipes.pix2pix import Pix2Pix
-    from recipes.training.batches import Batches, random_jitter
-
-    pairs = pictures(12, 32, 3), pictures(12, 32, 3)
-    batches = Batches(
-        *pairs,
-        batch_size=2,
-        seed=0,
-        transform=lambda *pair, seed: tuple(random_jitter(half, seed) for half in pair),
-    )
-    gan = Pix2Pix(image_size=32, base_filters=4)
-    gan.compile(fused_updates=False)  # XLA is not for deterministic operations
-    return train(gan, [batches], folder)
-
-
-def merge_captioner(folder, url):
-    from recipes.captioning import MergeCaptioner
-
-    return caption(
-        lambda words: MergeCaptioner(words, (6,), width=8, embedding=8), (6,), 0.01, folder
-    )
-
-
-def attention_captioner(folder, url):
-    from recipes.captioning import ImageCaptioner
-
-    sizes = dict(embedding=8, units=8, attention_units=8, dropout=0.3)
-    return caption(lambda words: ImageCaptioner(words, (2, 2, 6), **sizes), (2, 2, 6), 0.05, folder)
-
-
-def adversarial(folder, url):
+def training(name, folder, url):
+    import keras
     import numpy as np
 
-    from recipes import fgsm
-    from recipes.training.batches import Batches
+    from recipes.training.callbacks import ImageGrid, arrange_callbacks
+    from recipes.training.distribution import training_state
+    from recipes.training.resume import Resume
+    from tests.recipe_table import RECIPES, seeded
 
-    data = pictures(24, 28, 1), np.arange(24) % 10
-    model = fgsm.AdversarialTraining(fgsm.build_classifier(width=4), epsilon=0.3)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return train(model, [Batches(*data, batch_size=4, seed=0)], folder)
+    def slow(batch, logs):
+        ready()
+        time.sleep(0.03)  # as long as a checkpoint takes, so that kills meet both
+
+    recipe = RECIPES[name]
+    model, (batches, dataset) = seeded(recipe), recipe.data()
+    resume = Resume(folder / "checkpoints", *batches)
+    done = resume.restore(model)
+    print("epoch", done, flush=True)
+    tell = keras.callbacks.LambdaCallback(
+        on_epoch_begin=lambda epoch, logs: print("epoch", epoch, flush=True),
+        on_train_batch_end=slow,
+    )
+    callbacks = [tell, keras.callbacks.EarlyStopping("loss", patience=9)]
+    if recipe.draw:  # the GANs have no loss to stop early by
+        callbacks[1] = ImageGrid(recipe.draw, folder / "images")
+    history = model.fit(
+        dataset,
+        epochs=EPOCHS,
+        initial_epoch=done,
+        callbacks=arrange_callbacks([*callbacks, resume], model),
+        verbose=0,
+        shuffle=False,
+    ).history
+    model.save(folder / "model.keras")
+    made = [path.read_bytes() for path in sorted(folder.glob("images/*"))]
+    state = [np.asarray(variable) for variable in training_state(model)]
+    return [*state, json.dumps(history, sort_keys=True), *made]
 
 
 def extraction(folder, url):
@@ -99,11 +84,11 @@ def extraction(folder, url):
 
 
 def download(folder, url):
-    from recipes.datasets import download
+    from recipes.datasets import archives, download
 
     ready()
     path = download.download(url, folder / "set.zip", hashlib.sha256(archive()).hexdigest())
-    return [file.read_bytes() for file in sorted(download.unpack(path, folder / "set").iterdir())]
+    return [file.read_bytes() for file in sorted(archives.unpack(path, folder / "set").iterdir())]
 
 
 def drawing(folder, url):
@@ -119,80 +104,15 @@ def drawing(folder, url):
     return [file.read_bytes() for each in made for file in sorted(each.rglob("*.*"))]
 
 
-JOBS = {
-    "training, DCGAN": dcgan,
-    "training, Pix2Pix": pix2pix,
-    "training, merge captioner": merge_captioner,
-    "training, attention captioner": attention_captioner,
-    "training, against attacks": adversarial,
+# The keys of tests/recipe_table.py.
+TRAININGS = (
+    "dcgan", "ssgan", "pix2pix", "cyclegan", "merge", "attention", "transformer", "adversarial"
+)  # fmt: skip
+JOBS = {f"training, {name}": functools.partial(training, name) for name in TRAININGS} | {
     "feature extraction": extraction,
     "download": download,
     "drawing": drawing,
 }
-
-
-def pictures(count, size, channels):
-    import numpy as np
-
-    return np.random.default_rng(0).uniform(-1, 1, (count, size, size, channels)).astype("float32")
-
-
-def caption(build, shape, rate, folder):
-    import keras
-    import numpy as np
-
-    from recipes.captioning import CaptionBatches, Vocabulary
-
-    nouns, places = ("dog", "cat", "man", "hat"), ("grass", "water", "roads")
-    texts = [[f"a {n} on {p}", f"{p} and a {n}"] for n in nouns for p in places]
-    features = np.random.default_rng(0).normal(size=(len(texts), *shape)).astype("float32")
-    vocabulary = Vocabulary.build(texts)
-    parts = [
-        CaptionBatches(features[part], texts[part], vocabulary, batch_size=4, seed=0)
-        for part in (slice(0, 9), slice(9, None))
-    ]
-    model = build(len(vocabulary))
-    model.compile(keras.optimizers.Adam(rate, clipnorm=5.0))  # it overfits soon: stopped early
-    stop = keras.callbacks.EarlyStopping(patience=2, restore_best_weights=True)
-    return train(model, parts, folder, [stop], validation_data=parts[1].dataset)
-
-
-def train(model, batches, folder, callbacks=(), **kwargs):
-    """As a notebook does it, on the first of `batches`; tells the parent which epoch begins.
-
-    Returns:
-        list: all that was learnt.
-    """
-    import keras
-    import numpy as np
-
-    from recipes.training.callbacks import Resume, in_order
-
-    def slow(batch, logs):
-        ready()
-        time.sleep(0.03)  # as long as a checkpoint takes, so that kills meet both
-
-    resume = Resume(folder / "checkpoints", *batches)
-    done = resume.restore(model)
-    print("epoch", done, flush=True)
-    tell = keras.callbacks.LambdaCallback(
-        on_epoch_begin=lambda epoch, logs: print("epoch", epoch, flush=True),
-        on_train_batch_end=slow,
-    )
-    history = model.fit(
-        batches[0].dataset,
-        epochs=EPOCHS,
-        initial_epoch=done,
-        callbacks=in_order([tell, *callbacks, resume]),
-        verbose=0,
-        shuffle=False,
-        **kwargs,
-    ).history
-    model.save(folder / "model.keras")
-    optimizers = {id(x): x for x in vars(model).values() if isinstance(x, keras.Optimizer)}
-    variables = [*model.variables, *(v for x in optimizers.values() for v in x.variables)]
-    made = [path.read_bytes() for path in sorted(folder.glob("pictures/*"))]
-    return [*(np.asarray(v) for v in variables), json.dumps(history, sort_keys=True), *made]
 
 
 # The child
@@ -264,7 +184,7 @@ def child(name, folder, url, last):
     # Nothing half-written stays; a lock, and a checkpoint that was about to be removed, may.
     names = [os.path.relpath(path, folder) for path in Path(folder).rglob("*")]
     names = sorted(
-        n for n in names if "checkpoints/epoch-" not in n and not n.endswith((".lock", ".holder"))
+        n for n in names if "checkpoints/resume-" not in n and not n.endswith((".lock", ".holder"))
     )
     digest.update(json.dumps(names).encode())
     print("operations", operations.count)
@@ -411,6 +331,7 @@ def module(name, *arguments):
 # Each prints its table and says whether all is well.
 STEPS = [
     lambda: killed(JOBS),
+    lambda: module("pytest", "-q", "-m", "faults"),
     lambda: module("tools.bad_data", "--count", "2000"),
     lambda: module("tools.workers", "--epochs", "2"),
 ]

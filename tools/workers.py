@@ -106,7 +106,7 @@ def end(processes, folder, limit=LIMIT):
 def lose_a_worker(processes, folder, limit=LIMIT):
     """Kills the last worker when there is a checkpoint; returns how long until the rest ended."""
     stop = time.monotonic() + limit
-    while not list(folder.glob("outputs/**/checkpoints/epoch-*")):
+    while not list(folder.glob("outputs/**/checkpoints/resume-0001.npz")):
         if time.monotonic() > stop or any(process.poll() is not None for process in processes):
             end(processes, folder, 1)
             raise RuntimeError("there was no checkpoint")

@@ -88,7 +88,8 @@ CROWNS = crowns(8)
 class World:
     """A street to draw on: the camera, the light, the photo and the label of each pixel."""
 
-    def __init__(self, seed, pixels, day=None):
+    def __init__(self, seed, pixels, day=None, colours=None):
+        self.colours = colours  # how many of each list of colours
         self.rng = rng = np.random.default_rng(seed)
         self.pixels = pixels
         self.photo = np.zeros((pixels, pixels, 3), np.uint8)
@@ -104,7 +105,11 @@ class World:
         self.wall = self.kerb + rng.uniform(2.4, 3.4)  # where the buildings begin
 
     def pick(self, options):
+        # Drawn from all of them, however few are used: the rest of the street stays the same.
         return options[self.rng.integers(len(options))]
+
+    def paint_of(self, options):
+        return options[self.rng.integers(len(options)) % (self.colours or len(options))]
 
     def project(self, points):
         """Points in metres, `(..., 3)` -> pixels times 16, int32 `(..., 2)`: OpenCV's `shift=4`."""
@@ -190,7 +195,7 @@ def skyline(world):
     """What closes the street at its far end."""
     for x in np.arange(-28, 29, 7.0):
         height = world.rng.uniform(5, 15)
-        world.upright(x, 115, box(-4, 4, 0, height), world.pick(FACADES), 0.4, "building")
+        world.upright(x, 115, box(-4, 4, 0, height), world.paint_of(FACADES), 0.4, "building")
     for x in np.arange(-12, 13, 4.0):
         world.upright(x, 105, disc(world.rng.uniform(2, 4), 2), LEAVES[1], 0.4, "vegetation")
 
@@ -241,10 +246,10 @@ def shadows(world, outlines):
 
 def building(world, side, z0, z1, floors):
     """A house between z0 and z1: side wall, roof, and a front of shops, floors and windows."""
-    paint, x, top = world.pick(FACADES), side * world.wall, (floors + 0.15) * FLOOR
+    paint, x, top = world.paint_of(FACADES), side * world.wall, (floors + 0.15) * FLOOR
     facing = 0.15 if side < 0 else 0.9  # the sun is on the left
     if world.rng.random() < 0.6:
-        roof = world.pick(ROOFS)
+        roof = world.paint_of(ROOFS)
         gable = [(0, top), (side, top + 2.4), (side * 9, top + 2.4), (side * 10, top)]
         world.upright(x, z0, gable, roof, 0.3, "building")
         slope = [(x, top, z0), (x + side, top + 2.4, z0), (x + side, top + 2.4, z1), (x, top, z1)]
@@ -292,7 +297,7 @@ def shop(world, side, z0, z1, facing):
     if world.rng.random() < 0.5:
         out, z0, z1 = x - side, z0 + 0.3, z1 - 0.3
         cloth = [(x, 3.0, z0), (out, 2.5, z0), (out, 2.5, z1), (x, 3.0, z1)]
-        world.fill([cloth], world.pick(AWNINGS), facing + 0.1, "building")
+        world.fill([cloth], world.paint_of(AWNINGS), facing + 0.1, "building")
         world.fill([wall(out, z0, z1, 2.25, 2.5)], WHITE, facing, "building")
 
 
@@ -326,7 +331,7 @@ def tree(world, x, z, height):
 
 def car(world, x, z, ours):
     """A car `(x, z)` metres away, seen from behind in our direction, else from the front."""
-    paint = world.pick(CARS)
+    paint = world.paint_of(CARS)
     glass = np.array(GLASS) * 0.6 + world.zenith * 0.25
     side = 1 if x < world.eye[0] else -1  # the one that we see
     facing = 0.9 if side < 0 else 0.15
@@ -371,7 +376,7 @@ def car(world, x, z, ours):
 
 def person(world, x, z):
     """Somebody who walks: legs, shoes, coat, arms and head."""
-    coat, skin = world.pick(JACKETS), (224, 176, 146)
+    coat, skin = world.paint_of(JACKETS), (224, 176, 146)
     parts = (
         ([(-0.2, 0), (-0.06, 0), (0.02, 0.9), (-0.18, 0.9)], (52, 56, 74)),
         ([(0.08, 0), (0.24, 0), (0.18, 0.9), (-0.02, 0.9)], (44, 48, 64)),
@@ -461,9 +466,9 @@ def furniture(world):
     return sorted(things, key=lambda thing: -thing[1])
 
 
-def render(seed, pixels, day):
+def render(seed, pixels, day=None, colours=None):
     """A scene at full detail: the photo and the number of each pixel's class, both uint8."""
-    world = World(seed, pixels, day)
+    world = World(seed, pixels, day, colours)
     sky(world)
     skyline(world)
     ground(world)
@@ -486,7 +491,7 @@ def render(seed, pixels, day):
     return world
 
 
-def scene(seed, size=64, day=None):
+def scene(seed, size=64, day=None, colours=None):
     """A street and its label map, the same ones whenever the seed is the same.
 
     Args:
@@ -498,7 +503,7 @@ def scene(seed, size=64, day=None):
         photo, labels: uint8 arrays, `(size, size, 3)`; labels holds no colour but `COLOURS`.
     """
     zoom = max(2, -(-256 // size))
-    world = render(seed, zoom * size, day)
+    world = render(seed, zoom * size, day, colours)
     photo = cv2.resize(world.photo, (size, size), interpolation=cv2.INTER_AREA)
     ids = world.ids[zoom // 2 :: zoom, zoom // 2 :: zoom]
     noise = world.rng.standard_normal((64, 64), np.float32)
@@ -507,7 +512,7 @@ def scene(seed, size=64, day=None):
     return photo.astype(np.uint8), PALETTE[ids]
 
 
-def draw(folder, train=400, val=80, size=64, seed=0, day=None):
+def draw(folder, train=400, val=80, size=64, seed=0, day=None, colours=None):
     """Writes pairs as Pix2Pix has published them: the photo left, its label map right, JPEG.
 
     Args:
@@ -533,9 +538,9 @@ def draw(folder, train=400, val=80, size=64, seed=0, day=None):
         for part, (name, count) in enumerate((("train", train), ("val", val))):
             (partial / name).mkdir()
             for i in range(count):
-                pair = np.hstack(scene((seed, part, i), size, day))
+                pair = np.hstack(scene((seed, part, i), size, day, colours))
                 path = partial / name / f"{i:04d}.jpg"
                 Image.fromarray(pair).save(path, quality=95, subsampling=0)
 
-    settings = {"drawing": "streets", "version": VERSION, "day": day}
+    settings = {"drawing": "streets", "version": VERSION, "day": day, "colours": colours}
     return write_folder(folder, settings | dict(train=train, val=val, size=size, seed=seed), write)

@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.captioning.vocabulary import pad
-from recipes.training.batches import WITHOUT_AUTOTUNE
+from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
 
@@ -14,7 +14,7 @@ class CaptionBatches:
 
     An epoch holds every caption once. Captions of like length come together, so that little is
     computed for padding; which of them, and in which order, depends on the seed and on the number
-    of the epoch alone, so that `callbacks.Resume` can go on exactly.
+    of the training's epoch alone, so that `Resume` can go on exactly.
 
     Args:
         features: float array, `(rows, ...)`; of a file on disk, a batch is read at a time.
@@ -29,9 +29,8 @@ class CaptionBatches:
         dataset: the `tf.data.Dataset` of `({"features", "words"}, next words)`: float32
             `(batch, ...)`, int32 `(batch, length)` from the start token on, and int32
             `(batch, length)` to the end token. Each new iterator is one epoch.
-        epoch: the epoch that the next iterator yields.
         steps: batches in an epoch.
-        settings: dict of ints, on which the order depends; `callbacks.Resume` compares them.
+        settings: dict of ints, on which the order depends; `Resume` compares them.
 
     Raises:
         ValueError: another number of rows than of images, rows that are not there, or no caption.
@@ -48,7 +47,7 @@ class CaptionBatches:
         texts = [text for image in captions for text in image]
         if not texts or batch_size < 1:
             raise ValueError(f"{len(texts)} captions in batches of {batch_size}: 1 or more each")
-        self.features, self.batch_size, self.seed, self.epoch = features, batch_size, seed, 0
+        self.features, self.batch_size, self.seed = features, batch_size, seed
         self.rows = np.repeat(rows, [len(image) for image in captions])
         self.words = vocabulary.numbers(texts)
         self.lengths = np.array([len(row) for row in self.words])
@@ -68,8 +67,7 @@ class CaptionBatches:
         )
 
     def _batches(self):
-        rng = np.random.default_rng([self.seed, self.epoch])
-        self.epoch += 1
+        rng = np.random.default_rng([self.seed, current_epoch()])
         for positions in self._order(rng)[: self.steps]:
             words = pad([self.words[i] for i in positions])
             # Each row of a file once: the captions of an image often come together.

@@ -49,7 +49,7 @@ class CaptionedImages:
 
 
 def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
-    """Share out images at random; all captions of an image go to the same part.
+    """Split images at random; all captions of an image go to the same part.
 
     Args:
         data: a `CaptionedImages`.
@@ -60,7 +60,7 @@ def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
         A tuple of `CaptionedImages`, one for each share; in each, the images keep their order.
 
     Raises:
-        ValueError: `shares` are none, or a part would have no image.
+        ValueError: `shares` do not make 1, or a part would have no image.
     """
     if not (all(share > 0 for share in shares) and abs(sum(shares) - 1) < 1e-6):
         raise ValueError(f"shares must be above 0 and make 1 in all, found {shares!r}")
@@ -69,7 +69,7 @@ def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
     parts = tuple(data.take(sorted(order[start:end])) for start, end in pairwise(ends))
     if not all(parts):
         raise ValueError(
-            f"{len(data)} images, shared out as {shares!r}, leave a part without any: "
+            f"{len(data)} images, split as {shares!r}, leave a part without any: "
             "give it more images or another share"
         )
     return parts

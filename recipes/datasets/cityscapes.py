@@ -6,7 +6,8 @@ import numpy as np
 from PIL import Image
 
 from recipes.datasets import image_files
-from recipes.datasets.download import fetch, unpack
+from recipes.datasets.archives import unpack
+from recipes.datasets.download import fetch
 from recipes.datasets.files import check_choice, data_root, whole_folder
 
 # The authors publish no hash of it.
@@ -104,13 +105,13 @@ def join_folders(photos, labels, target):
         OSError: `target` cannot be written.
     """
     target = Path(target)
-    if target.is_file() or (target.is_dir() and any(target.iterdir())):
-        raise FileExistsError(f"{target} has something in it already: choose another name")
+    _check_empty(target)
     lefts, rights = _by_stem(photos), _by_stem(labels)
     for stem in sorted(lefts.keys() ^ rights.keys()):
         path, other = (lefts[stem], labels) if stem in lefts else (rights[stem], photos)
         raise ValueError(f"{path} has no partner {stem}.* in {other}")
     with whole_folder(target) as folder:
+        _check_empty(target)  # another process may have written it while this one waited
         for stem, path in lefts.items():
             left, right = _read_half(path), _read_half(rights[stem])
             if left.shape != right.shape:
@@ -123,10 +124,15 @@ def join_folders(photos, labels, target):
     return target
 
 
+def _check_empty(target):
+    if target.is_file() or (target.is_dir() and any(target.iterdir())):
+        raise FileExistsError(f"{target} has something in it already: choose another name")
+
+
 def _read_half(path):
     try:
         return image_files.read(path)
-    except OSError as error:  # else it would be taken for one of writing
+    except OSError as error:  # else it would read as an error in writing `target`
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 

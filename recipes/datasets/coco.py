@@ -14,6 +14,7 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from recipes.datasets import files
+from recipes.datasets.archives import look_into
 from recipes.datasets.captions import CaptionedImages, match, sample
 from recipes.datasets.download import download as download_file
 from recipes.datasets.download import fetch
@@ -21,7 +22,6 @@ from recipes.datasets.files import (
     MissingDataError,
     check_choice,
     data_root,
-    look_into,
     read_bytes,
 )
 from recipes.datasets.image_files import LISTED, image_names, nfc

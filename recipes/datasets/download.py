@@ -1,4 +1,4 @@
-"""Downloads and archives that arrive whole or not at all.
+"""Downloads that arrive whole or not at all.
 
 Whatever goes wrong on the way (no network, a full disk, a damaged file) is an error that names the
 file and says what to do. Nothing half-written ever bears the name of a finished file.
@@ -9,13 +9,10 @@ import hashlib
 import http.client
 import os
 import re
-import stat
 import sys
-import tarfile
 import urllib.error
 import urllib.request
-import zipfile
-from pathlib import Path, PureWindowsPath
+from pathlib import Path
 
 from tqdm import tqdm
 
@@ -25,13 +22,11 @@ from recipes.datasets.files import (
     load_json,
     locked,
     save_json,
-    whole_folder,
     writing,
 )
 
 CHUNK = 1 << 18
 ELSEWHERE = f", or set {ENVIRONMENT} to a folder that can be written"
-LONGEST_NAME = 255  # bytes, in the usual file systems
 
 
 def fetch(dataset, url, path, terms, by_hand, sha256=None, md5=None, size=None):
@@ -67,7 +62,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
 
     The bytes gather in `<path>.part`; when all have come it becomes `<path>.whole`, and `path` if
     they are right. If several processes want the same file, one downloads and the others wait. A
-    file that is there already is taken as it is.
+    file that is there already stays as it is.
 
     Args:
         url: http or https.
@@ -75,7 +70,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
         sha256, md5: hexadecimal hash of the file, if known.
         size: number of bytes of the file, if known.
         timeout: seconds of silence after which to give up.
-        progress: whether to show a bar, and to tell of another process that is waited for.
+        progress: whether to show a bar, and to say so when it waits for another process.
 
     Returns:
         `path` as a `Path`.
@@ -107,46 +102,9 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
     return path
 
 
-def unpack(archive, target):
-    """Unpack a zip or tar (plain, gz, bz2, xz) file, unless `target` has something in it already.
-
-    A single folder at the top of the archive is left away, and so is `__MACOSX`.
-
-    Args:
-        archive: the file.
-        target: the folder to unpack into; it appears when everything is in it.
-
-    Returns:
-        `target` as a `Path`.
-
-    Raises:
-        FileNotFoundError: no such archive.
-        ValueError: a damaged or empty file, or another format; or a member that would land
-            outside of `target`, or is a link or a device.
-        OSError: the folder cannot be written.
-    """
-    archive, target = Path(archive), Path(target)
-
-    def there():
-        return target.is_dir() and any(target.iterdir())
-
-    if there():
-        return target
-    if not archive.is_file():
-        raise FileNotFoundError(f"there is no archive {archive} to unpack")
-    with writing(target, ELSEWHERE), locked(target):
-        if not there():
-            with whole_folder(target, advice=ELSEWHERE) as folder:
-                for name, piece in _contents(archive):
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    with open(folder / name, "ab") as file:
-                        file.write(piece)
-    return target
-
-
 def _receive(url, path, part, timeout, progress):
     """Append to `part` the bytes of `url` that it lacks."""
-    state_file = part.with_name(part.name + ".json")  # tells which version `part` belongs to
+    state_file = part.with_name(part.name + ".json")  # the version that `part` belongs to
     have, state = 0, {}
     if part.is_file() and state_file.is_file():
         with contextlib.suppress(ValueError):
@@ -226,74 +184,6 @@ def _check(path, origin, sha256, md5, size):
                 found = hashlib.file_digest(file, kind.replace("-", "")).hexdigest()
             if found != expected.lower():
                 raise ValueError(f"{origin}: expected {kind} {expected}, found {found}")
-
-
-def _contents(archive):
-    """Yield pieces of the files in an archive: name and bytes. One bad member, and it yields none.
-
-    Args:
-        archive: a zip or tar file.
-
-    Raises:
-        ValueError: whatever is wrong with the archive.
-    """
-    try:
-        if zipfile.is_zipfile(archive):
-            with zipfile.ZipFile(archive) as file:
-                kinds = (0, stat.S_IFREG, stat.S_IFDIR)  # 0: not packed on Unix
-                members = [
-                    (m, m.filename, m.is_dir(), stat.S_IFMT(m.external_attr >> 16) in kinds)
-                    for m in file.infolist()
-                ]
-                yield from _pieces(_names(members), file.open)
-        elif tarfile.is_tarfile(archive):
-            with tarfile.open(archive) as file:
-                members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
-                # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
-                while file.fileobj.read(CHUNK):
-                    pass
-                yield from _pieces(_names(members), file.extractfile)
-        else:
-            raise ValueError("it is neither a whole zip nor a tar file")
-    except Exception as error:  # on damaged files both modules raise almost anything
-        raise ValueError(
-            f"{archive} cannot be unpacked: {error}. Delete it and get it again."
-        ) from error
-
-
-def _pieces(members, open_member):
-    for member, name in members:
-        with open_member(member) as file:
-            yield name, file.read(CHUNK)
-            while piece := file.read(CHUNK):
-                yield name, piece
-
-
-def _names(members):
-    """Where each file of an archive is to go, below the target: pairs of a member and a name."""
-    found = {}
-    for member, name, is_folder, is_plain in members:
-        inside = PureWindowsPath(name)  # knows both kinds of slash, and drives
-        if inside.drive or inside.root or ".." in inside.parts:
-            raise ValueError(f"member {name!r} leads out of the folder")
-        if not is_plain:
-            raise ValueError(f"member {name!r} is a link or a device")
-        if is_folder or inside.parts[:1] == ("__MACOSX",):
-            continue
-        parts = inside.parts
-        if not parts or "\0" in name or max(len(os.fsencode(p)) for p in parts) > LONGEST_NAME:
-            raise ValueError(f"member {name!r} has a name that no file can have")
-        if parts in found:
-            raise ValueError(f"member {name!r} is there twice")
-        found[parts] = member
-    if not found:
-        raise ValueError("there is no file in it")
-    for parts in found:
-        for end in range(1, len(parts)):
-            if parts[:end] in found:
-                raise ValueError(f"member {'/'.join(parts[:end])!r} is both a file and a folder")
-    top = len({parts[0] for parts in found}) == 1 and all(len(parts) > 1 for parts in found)
-    return [(member, "/".join(parts[top:])) for parts, member in found.items()]
 
 
 @contextlib.contextmanager

@@ -3,12 +3,12 @@
 import numpy as np
 
 from recipes.datasets import digits
+from recipes.datasets.archives import look_into
 from recipes.datasets.download import fetch
 from recipes.datasets.files import (
     check_choice,
     data_root,
     find_folder,
-    look_into,
 )
 from recipes.datasets.idx import read_images
 
@@ -31,7 +31,7 @@ PARTS = {
 
 
 def load(split="train", part="balanced", embedded=False):
-    """Handwritten characters, upright, or embedded digits in their stead.
+    """Handwritten characters, upright; or the embedded digits.
 
     Looks in the data root for the publisher's idx files (in `emnist/`, `emnist/gzip/` or inside
     `emnist/gzip.zip`), then for a set that TensorFlow Datasets has prepared (in
@@ -66,7 +66,7 @@ def load(split="train", part="balanced", embedded=False):
     else:
         folder = folder or _open_archive(archive, names)
         images, labels = read_images(folder, *names, num_classes=PARTS[part])
-    # As published, the images lie on their side. In place: "byclass" alone takes 547 MB.
+    # The published images are transposed. In place: "byclass" alone takes 547 MB.
     for start in range(0, len(images), 10_000):
         some = images[start : start + 10_000]
         some[:] = some.transpose(0, 2, 1, 3).copy()
@@ -92,7 +92,7 @@ def _info_file(part):
 
 
 def _read_prepared(data_dir, split, part):
-    """Read what TensorFlow Datasets keeps; like the publisher, it keeps the images lying."""
+    """Read what TensorFlow Datasets keeps: transposed images, as published."""
     import tensorflow_datasets as tfds
 
     dataset = tfds.builder(f"emnist/{part}", data_dir=data_dir).as_dataset(split=split)

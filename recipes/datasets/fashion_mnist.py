@@ -13,47 +13,31 @@ from recipes.datasets.files import (
 from recipes.datasets.idx import read_images
 
 CLASS_NAMES = (
-    "T-shirt/top",
-    "Trouser",
-    "Pullover",
-    "Dress",
-    "Coat",
-    "Sandal",
-    "Shirt",
-    "Sneaker",
-    "Bag",
-    "Ankle boot",
-)
+    "T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+    "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot",
+)  # fmt: skip
 
 URL = "https://github.com/zalandoresearch/fashion-mnist/raw/master/data/fashion/"
 TERMS = "MIT licence"
-# Each split: its images, then its labels, with SHA-256 and bytes of what the publisher offers.
+# Each split: its images, then its labels, with bytes and SHA-256 of what the publisher offers.
 FILES = {
     "train": {
         "train-images-idx3-ubyte.gz": (
-            "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
-            26_421_880,
-        ),
+            26_421_880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84"),
         "train-labels-idx1-ubyte.gz": (
-            "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
-            29_515,
-        ),
+            29_515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845"),
     },
     "test": {
         "t10k-images-idx3-ubyte.gz": (
-            "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
-            4_422_102,
-        ),
+            4_422_102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073"),
         "t10k-labels-idx1-ubyte.gz": (
-            "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
-            5_148,
-        ),
+            5_148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5"),
     },
-}
+}  # fmt: skip
 
 
 def load(split="train", embedded=False):
-    """Images of clothes, or embedded digits in their stead.
+    """Images of clothes; or the embedded digits.
 
     Looks for the publisher's gzipped idx files in `fashion-mnist/` of the data root, then where
     `keras.datasets` keeps its own copy, and downloads them into the data root if they are in
@@ -88,6 +72,6 @@ def _download(folder, hashes):
         f"Put {' and '.join(hashes)} there, or set RECIPES_DATA_DIR to the folder that holds "
         "fashion-mnist/, or load with embedded=True."
     )
-    for name, (sha256, size) in hashes.items():
+    for name, (size, sha256) in hashes.items():
         fetch("Fashion-MNIST", URL + name, folder / name, TERMS, by_hand, sha256, size=size)
     return folder

@@ -16,7 +16,7 @@ def few_labels(labels, count, seed, num_classes=None):
         int64 `(count,)`, positions in `labels`, each at most once, shuffled.
 
     Raises:
-        ValueError: no labels, a label that is no class, a `count` that cannot be shared out
+        ValueError: no labels, a label that is no class, a `count` that cannot be split
             equally, or a class with fewer images than it has to give.
     """
     labels = np.asarray(labels)
@@ -33,7 +33,7 @@ def few_labels(labels, count, seed, num_classes=None):
         )
     if count <= 0 or count % num_classes:
         raise ValueError(
-            f"{count} labelled images cannot be shared out equally among {num_classes} classes"
+            f"{count} labelled images cannot be split equally among {num_classes} classes"
         )
     each = count // num_classes
     rng = np.random.default_rng(seed)

@@ -38,7 +38,7 @@ DAMAGED = (EOFError, gzip.BadGzipFile, zipfile.BadZipFile, zlib.error, RuntimeEr
 
 
 class MissingDataError(FileNotFoundError):
-    """A dataset is neither in the data root nor to be had; the message says what to put where."""
+    """A dataset is neither in the data root nor available; the message says what to put where."""
 
 
 class InUseError(RuntimeError):
@@ -46,13 +46,10 @@ class InUseError(RuntimeError):
 
 
 def data_root():
-    """The folder that holds the real datasets, one folder each; it need not exist yet.
+    """The folder that holds the real datasets, one folder each, as an absolute `Path`.
 
     `RECIPES_DATA_DIR` if that is set; else `data/` of the checkout that this file is part of;
-    else `data/` under the current directory.
-
-    Returns:
-        An absolute `Path`.
+    else `data/` under the current directory. It need not exist yet.
 
     Raises:
         NotADirectoryError: `RECIPES_DATA_DIR` is set to something that is not a folder.
@@ -129,7 +126,8 @@ def whole_file(path, advice=""):
     with writing(path, advice), locked(path):
         try:
             yield part
-            _flush(part)
+            with open(part, "rb+") as file:  # have the disk write what the system still holds
+                os.fsync(file.fileno())
             os.replace(part, path)
         finally:
             part.unlink(missing_ok=True)
@@ -198,18 +196,6 @@ def save_json(path, value):
         part.write_text(json.dumps(value), encoding="utf-8")
 
 
-def look_into(archive):
-    """The content of a zip file, which is not unpacked, as a `zipfile.Path`.
-
-    Raises:
-        ValueError: it is damaged.
-    """
-    try:
-        return zipfile.Path(archive)
-    except Exception as error:  # zipfile raises almost anything
-        raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
-
-
 def read_bytes(path, most):
     """The content of a file; a ValueError if it has more than so many bytes.
 
@@ -271,7 +257,7 @@ def locked(path, wait=True, tell=True):
     Raises:
         InUseError: the lock is not free, and `wait` is false.
     """
-    path = Path(path).absolute()
+    path = Path(path).resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     # A singleton may be taken again by its thread; other threads get a lock of their own.
     lock = filelock.FileLock(path.with_name(f".{path.name}.lock"), is_singleton=True)
@@ -293,11 +279,9 @@ def locked(path, wait=True, tell=True):
             raise
     try:
         if lock.lock_counter == 1:
+            now = time.strftime("%Y-%m-%d %H:%M:%S")
             with contextlib.suppress(OSError):
-                now = time.strftime("%Y-%m-%d %H:%M:%S")
-                holder.write_text(
-                    f"process {os.getpid()} on {socket.gethostname()} since {now}", encoding="utf-8"
-                )
+                holder.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now}")
         yield
     finally:
         if lock.lock_counter == 1:
@@ -310,28 +294,6 @@ def locked(path, wait=True, tell=True):
 
 def _read_holder(path):
     try:
-        return path.read_text(encoding="utf-8") or "another process"
+        return path.read_text() or "another process"
     except (OSError, UnicodeDecodeError):  # it is just being written, or removed
         return "another process"
-
-
-def _flush(path):
-    """Have the disk write what the system still holds in memory of a file."""
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-# Older names, until their callers have moved to the functions above.
-
-
-def read_json(path, keys):
-    return load_json(path, **dict.fromkeys(keys, object))
-
-
-write_json = save_json
-
-
-def replace_folder(folder, write):
-    with whole_folder(folder) as part:
-        write(part)
-    return Path(folder).resolve()

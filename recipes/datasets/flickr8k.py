@@ -3,9 +3,10 @@
 import csv
 from pathlib import Path
 
+from recipes.datasets.archives import look_into, unpack
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
-from recipes.datasets.download import fetch, unpack
-from recipes.datasets.files import MissingDataError, check_choice, data_root, look_into, read_bytes
+from recipes.datasets.download import fetch
+from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
 from recipes.datasets.image_files import image_names, nfc
 
 SPLITS = ("train", "dev", "test", "all")
@@ -24,7 +25,7 @@ TERMS = (
 
 FOLDERS = ("Images", "Flicker8k_Dataset")  # the second is how the publishers spell it
 CAPTION_FILES = ("captions.txt", "Flickr8k.token.txt")
-BOX_FILE = "phrase_boxes.csv"
+BOX_FILE, BOX_COLUMNS = "phrase_boxes.csv", ("x1", "y1", "x2", "y2", "width", "height")
 SPLIT_FILES = ("{}.txt", "Flickr_8k.{}Images.txt")
 MAX_BYTES = 100_000_000  # of a text file; the captions have 3.4 million
 
@@ -124,23 +125,20 @@ def boxes(folder=None):
     path = (data_root() / "flickr8k_boxes" if folder is None else Path(folder)) / BOX_FILE
     if not path.is_file():
         raise MissingDataError(
-            f"there is no {path}: a table of the boxes of Flickr30k Entities, "
-            "https://github.com/BryanPlummer/flickr30k_entities"
+            f"there is no {path}. Put a table with the columns image, {', '.join(BOX_COLUMNS)} and "
+            "phrase there: the boxes of https://github.com/BryanPlummer/flickr30k_entities"
         )
-    found = {}
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
-            try:
-                if not row["width"]:
-                    continue
-                word = "".join(filter(str.isalnum, row["phrase"].split()[-1].lower()))
-                left, top, right, bottom, width, height = (
-                    float(row[name]) for name in ("x1", "y1", "x2", "y2", "width", "height")
-                )
-                box = (left / width, top / height, (right - left) / width, (bottom - top) / height)
-                found.setdefault(row["image"], []).append((word, box))
-            except (LookupError, TypeError, ValueError, ZeroDivisionError) as error:
-                raise ValueError(f"{path}: a row is damaged ({error}): {row}") from error
+    found, row = {}, {}
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                if row["width"]:
+                    word = "".join(filter(str.isalnum, row["phrase"].split()[-1].lower()))
+                    x1, y1, x2, y2, width, height = (float(row[name]) for name in BOX_COLUMNS)
+                    box = (x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height)
+                    found.setdefault(nfc(row["image"]), []).append((word, box))
+    except (LookupError, TypeError, ArithmeticError, ValueError, csv.Error) as error:
+        raise ValueError(f"{path} is damaged ({error!r}) at or after the row {row}") from error
     return found
 
 

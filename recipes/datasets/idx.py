@@ -20,11 +20,11 @@ def read_idx(path):
         path: a `Path`, or a `zipfile.Path` to a file inside a zip archive.
 
     Returns:
-        A uint8 array of the shape that the file's header tells.
+        A uint8 array of the shape in the file's header.
 
     Raises:
         ValueError: the file is cut off or damaged, is not idx, holds something else than unsigned
-            bytes, or more or fewer of them than its header tells.
+            bytes, or more or fewer of them than its header says.
     """
     data = bytearray()
     try:

@@ -30,7 +30,7 @@ class ImageArray:
             files, `size`, `method` and `half` are the same; remove the folder when you are done.
 
     Raises:
-        ValueError: no files, or a size or method that cannot be; and, when indexed, files that
+        ValueError: no files, or an invalid size, method or half; and, when indexed, files that
             cannot be read, all in one message.
         OSError: there is no room for the cache.
     """

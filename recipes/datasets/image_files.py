@@ -3,10 +3,12 @@
 import mmap
 import os
 import re
+import struct
 import unicodedata
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from zlib import crc32
 
 import cv2
 import numpy as np
@@ -23,6 +25,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
 MAX_BYTES = 8 * MAX_PIXELS  # 16 bits for each of red, green, blue and alpha
 SPARE_BYTES = 16  # some cameras leave so many before the mark of a JPEG's end
+ZEROS = 64  # no WebP file ends in so many
 # What Pillow has to say of oddities in a file helps nobody; an error is an error all the same.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 Turn = Image.Transpose
@@ -76,8 +79,8 @@ def read(path):
                     raise ValueError(
                         f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}"
                     )
-                if image.format in ("JPEG", "MPO"):
-                    _check_jpeg(file)
+                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                    _check_whole(image.format, data)
                 return _to_rgb(image)
         except UnidentifiedImageError as error:
             raise ValueError(f"{path} is not an image of the kinds {', '.join(FORMATS)}") from error
@@ -167,8 +170,8 @@ def load(paths, size, method="photo", skip_bad=False, read=read):
         uint8 `(n, height, width, 3)`, in the order of `paths`.
 
     Raises:
-        ValueError: files that cannot be read, all in one message; no files at all; or a size or
-            method that cannot be.
+        ValueError: files that cannot be read, all in one message; no files at all; or an
+            invalid size or method.
     """
     check_choice("method", method, METHODS)
     return gather(paths, lambda path: (resize(read(path), size, method),), size, 1, skip_bad)[0]
@@ -204,7 +207,7 @@ def gather(paths, make, size, count, skip_bad=False):
 
 
 def report(bad, count, skip_bad=False, what="images"):
-    """Tell which files cannot be used: in an error, or printed if they may be left out.
+    """Name the files that cannot be used: in an error, or printed if they may be left out.
 
     Args:
         bad: list of pairs, the name of a file and what is wrong with it.
@@ -251,19 +254,38 @@ def height_width(size):
     return pair
 
 
-def _check_jpeg(file):
-    """Raise a ValueError for a JPEG that is not whole; Pillow would fill it up in silence."""
-    with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        try:
-            colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
-            colours = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
-            # At an eighth of its size, which is fast, but all of its data is read.
-            simplejpeg.decode_jpeg(data, colours, True, True, 1, 1, 8, strict=True)
-        except ValueError as error:  # of what else it refuses, Pillow is the judge
-            spare = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
-            harmless = spare and int(spare[1]) <= SPARE_BYTES
-            if str(error).startswith(("Corrupt", "Premature end")) and not harmless:
-                raise
+def _check_whole(kind, data):
+    """Raise a ValueError for a file that lacks a part, which Pillow would fill up in silence."""
+    if kind in ("JPEG", "MPO"):
+        _check_jpeg(data)
+    elif kind == "PNG":
+        at, name = 8, b""
+        while name != b"IEND":
+            if at + 8 > len(data):
+                raise ValueError("it is cut off")
+            size, name = struct.unpack(">I4s", data[at : at + 8])
+            end = at + 8 + size
+            found, stored = struct.pack(">I", crc32(data[at + 4 : end])), data[end : end + 4]
+            if name.isupper() and found != stored:  # in capitals: no image without it
+                raise ValueError(f"its part {name.decode()} is damaged")
+            at = end + 4
+    elif kind == "WEBP":
+        end = 8 + struct.unpack("<I", data[4:8])[0]
+        if data[end - ZEROS : end] == bytes(ZEROS):
+            raise ValueError("it is cut off: there are only zeros where its end should be")
+
+
+def _check_jpeg(data):
+    try:
+        colours = simplejpeg.decode_jpeg_header(data, strict=False)[2]
+        colours = "CMYK" if colours in ("CMYK", "YCCK") else "GRAY"
+        # At an eighth of its size, which is fast, but all of its data is read.
+        simplejpeg.decode_jpeg(data, colours, True, True, 1, 1, 8, strict=True)
+    except ValueError as error:  # of what else it refuses, Pillow is the judge
+        spare = re.search(r"(\d+) extraneous bytes before marker 0xd9", str(error))
+        harmless = spare and int(spare[1]) <= SPARE_BYTES
+        if str(error).startswith(("Corrupt", "Premature end")) and not harmless:
+            raise
 
 
 def _printable(text):

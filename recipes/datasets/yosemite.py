@@ -52,7 +52,7 @@ def _load_prepared(split, size, home):
         dataset = tfds.load(PREPARED, split=split, data_dir=data_dir)
     except Exception as error:  # no network, no room, a package that it lacks: many kinds
         raise MissingDataError(
-            f"The photos of Yosemite are neither in {home} nor to be had by TensorFlow Datasets. "
+            f"The photos of Yosemite are not in {home}, and TensorFlow Datasets cannot get them. "
             f"Put the folders {'/, '.join(SPLITS)}/ of summer2winter_yosemite.zip there (from "
             "https://efrosgans.eecs.berkeley.edu/cyclegan/datasets/), or set RECIPES_DATA_DIR to "
             f"the folder that holds summer2winter_yosemite/. ({type(error).__name__}: {error})"

@@ -22,7 +22,6 @@ from recipes.plotting.images import (
     show_attention,
     show_captions,
     show_images,
-    show_neighbours,
     show_rows,
     show_training,
 )
@@ -41,7 +40,6 @@ __all__ = [
     "show_curves",
     "show_gif",
     "show_images",
-    "show_neighbours",
     "show_rows",
     "show_slider",
     "show_spectrum",

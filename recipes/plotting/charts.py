@@ -31,6 +31,7 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
                 fontsize=8, ha="right",
             )  # fmt: skip
         axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
+        axis.xaxis.get_major_locator().set_params(integer=xlabel == "epoch")
         axis.grid()
         axis.legend()
     return finish(figure, title)

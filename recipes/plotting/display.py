@@ -1,16 +1,16 @@
 """Images as arrays, files and animations, and how a notebook shows them."""
 
 import base64
-import contextlib
 import html
 import importlib.util
 import io
-import os
 import sys
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
+
+from recipes.datasets.files import whole_file
 
 
 def to_uint8(images):
@@ -43,7 +43,7 @@ def mosaic(images, columns=8, gap=2, zoom=None):
 
 def save_png(image, path):
     """Writes a uint8 image, `(height, width, 3)`, whole or not at all."""
-    with _whole(path) as part:
+    with whole_file(path) as part:
         Image.fromarray(image).save(part, "PNG", optimize=True)
 
 
@@ -57,7 +57,7 @@ def save_gif(frames, path, seconds=0.4):
     """
     frames = [Image.fromarray(frame) for frame in frames]
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
-    with _whole(path) as part:
+    with whole_file(path) as part:
         frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
 
 
@@ -68,23 +68,6 @@ def show_gif(path, alt):
 
         data = base64.b64encode(Path(path).read_bytes()).decode()
         display(HTML(f'<img src="data:image/gif;base64,{data}" alt="{html.escape(alt)}">'))
-
-
-@contextlib.contextmanager
-def _whole(path):
-    """Yields a temporary name; what is written there gets its own name when it is whole."""
-    path = Path(path)
-    part = path.with_name(path.name + ".part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        yield part
-        os.replace(part, path)
-    except OSError as error:  # Pillow has removed the part
-        raise OSError(
-            error.errno,
-            f"cannot write {path}: {error.strerror or error}. Make room there, or get the "
-            "permission, and run again",
-        ) from error
 
 
 def display_image(image, handle=None):

@@ -50,27 +50,6 @@ def show_rows(rows, title=None):
 
 
 @styled
-def show_neighbours(images, neighbours):
-    """Generated images, each beside the training images that are nearest to it.
-
-    Args:
-        images: as for `show_images`, `(count, height, width, channels)`.
-        neighbours: `(count, k, height, width, channels)`, nearest first.
-    """
-    count, k = neighbours.shape[:2]
-    figure, axes = image_axes(
-        count * (k + 1), k + 1, images.shape[1] / images.shape[2], largest=1.1
-    )
-    axes = axes.reshape(count, k + 1)
-    for line, image, row in zip(axes, images, neighbours, strict=True):
-        for axis, shown in zip(line, (image, *row), strict=True):
-            draw(axis, shown)
-    axes[0, 0].set_title("generated", fontsize=9)
-    axes[0, 1].set_title("nearest in the training set →", fontsize=9, loc="left")
-    return finish(figure)
-
-
-@styled
 def show_captions(images, captions, columns=3):
     """Images in a grid, each above its caption.
 

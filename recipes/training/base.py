@@ -5,8 +5,10 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.training import distribution
-from recipes.training.callbacks import Resume, in_order, seeds_of
-from recipes.training.checks import first_batch
+from recipes.training.batches import set_epoch
+from recipes.training.callbacks import arrange_callbacks
+from recipes.training.checks import check_images, first_batch
+from recipes.training.resume import Resume
 
 
 class RecipeModel(keras.Model):
@@ -25,35 +27,46 @@ class RecipeModel(keras.Model):
     def get_config(self):
         return {**super().get_config(), **self.settings}
 
-    def seeds(self):
-        """The states of all random generators: of the noise, and of dropout."""
-        return seeds_of(self)
+    def random_states(self):
+        """The variables of all random generators: of the noise, and of dropout."""
+        others = {id(variable) for variable in [*self.weights, *self.metrics_variables]}
+        return [variable for variable in self.variables if id(variable) not in others]
 
     def save_own_variables(self, store):
-        # Keras leaves these out of its files. Then a resumed run draws the noise of the first
-        # steps again, and ends elsewhere than one that was never interrupted.
-        for i, state in enumerate(self.seeds()):
+        # Keras leaves these out of its files. Then a model that is loaded and trained on draws the
+        # noise of the first steps again, and ends elsewhere than one that was not saved.
+        for i, state in enumerate(self.random_states()):
             store[f"seed_{i}"] = state
 
     def load_own_variables(self, store):
-        for i, state in enumerate(self.seeds()):
+        for i, state in enumerate(self.random_states()):
             state.assign(store[f"seed_{i}"])
 
-    def fit(self, x=None, callbacks=None, **kwargs):
-        """`keras.Model.fit` on a dataset, whose first batch is checked by `check_batch`.
+    def fit(self, x=None, y=None, callbacks=None, **kwargs):
+        """`keras.Model.fit`, which first shows the first batch to `check_batch`.
 
         Raises:
-            ValueError: the batch is not what this recipe trains on; the message says why.
+            ValueError: the batch is not what this recipe trains on, or a callback does not work
+                with this model or with `Resume`; the message says why.
             FloatingPointError: a loss is NaN or infinite; see `callbacks.StopOnNaN`.
         """
+        x, batch = first_batch(x, y, kwargs.get("batch_size"))
+        self.check_batch(batch)
+        if kwargs.get("validation_data") is not None:
+            self.check_can_evaluate()
         if isinstance(x, tf.data.Dataset):
-            self.check_batch(first_batch(x))
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
-        callbacks = in_order(callbacks)
+        callbacks = arrange_callbacks(callbacks, self)
         for callback in callbacks:
             if isinstance(callback, Resume) and callback.ended():
                 kwargs["epochs"] = callback.state["epoch"]  # none is left
-        return super().fit(x, callbacks=callbacks, **kwargs)
+        try:
+            return super().fit(x, y, callbacks=callbacks, **kwargs)
+        finally:
+            set_epoch(0)  # of a training that was interrupted, too
+
+    def check_can_evaluate(self):
+        """Raises `ValueError` if the model has nothing to evaluate."""
 
     def _maybe_symbolic_build(self, **kwargs):
         """Nothing: these models are built. Keras' version takes the mean of the replicas' parts of
@@ -103,6 +116,16 @@ class GAN(RecipeModel):
         self.trackers = [keras.metrics.Mean(name) for name in self.reported]
         self.fused_updates = False
         self.built = True  # its networks are
+
+    def save_own_variables(self, store):
+        super().save_own_variables(store)
+        if self.ema_decay:
+            store["updates"] = self.updates
+
+    def load_own_variables(self, store):
+        super().load_own_variables(store)
+        if self.ema_decay:
+            self.updates.assign(store["updates"])
 
     def get_config(self):
         networks = {
@@ -163,6 +186,17 @@ class GAN(RecipeModel):
             jit_compile=jit_compile and not several,
             **kwargs,
         )
+
+    def evaluate(self, *args, **kwargs):
+        self.check_can_evaluate()
+        return super().evaluate(*args, **kwargs)
+
+    def check_can_evaluate(self):
+        if type(self).test_step is keras.Model.test_step:
+            raise ValueError(
+                f"{type(self).__name__} has no loss on held-out images, so no evaluate and no "
+                "validation_data: measure what it generates with recipes.metrics"
+            )
 
     def get_compile_config(self):
         if not self.compiled:
@@ -242,6 +276,12 @@ class GAN(RecipeModel):
             tracker.update_state(values[tracker.name])
         return {metric.name: metric.result() for metric in self.metrics}
 
+    def check_input(self, network, images, name):
+        """Raises `ValueError` unless `images` are what a network of one input takes."""
+        sizes = np.shape(images)[1:]  # of images where the network's is open
+        shape = zip(network.input_shape[1:], sizes, strict=False)
+        check_images(images, name, tuple(wanted or size for wanted, size in shape))
+
     def check_rows(self, *counts):
         """Raises `ValueError` unless each device gets equally many of a batch's images."""
         devices = self.distribute_strategy.num_replicas_in_sync
@@ -304,7 +344,8 @@ class LatentGAN(GAN):
             raise ValueError(
                 f"decode: shape {noise.shape}, but (count, {self.latent_dim}) is needed"
             )
-        return self.for_inference("generator").predict(noise, batch_size=batch_size, verbose=0)
+        generator = self.for_inference("generator")
+        return np.float32(generator.predict(noise, batch_size=batch_size, verbose=0))
 
 
 def frozen_copy(network, name):

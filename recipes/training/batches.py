@@ -1,5 +1,7 @@
 """Shuffled mini-batches that depend on nothing but the seed and the number of the epoch."""
 
+import os
+
 import numpy as np
 import tensorflow as tf
 
@@ -8,17 +10,36 @@ import tensorflow as tf
 WITHOUT_AUTOTUNE = tf.data.Options()
 WITHOUT_AUTOTUNE.autotune.enabled = False
 
+_epoch = 0  # that of the training which runs; 0 outside of one
+
+
+def current_epoch():
+    """The epoch whose order a dataset takes when an iterator over it begins; int, from 0."""
+    return _epoch
+
+
+def set_epoch(epoch):
+    """Sets the epoch of all `Batches` of this process. `callbacks.SetEpoch` does it in a training.
+
+    As `torch.utils.data.DistributedSampler.set_epoch`. If each iterator counted for itself, a look
+    at a batch would change the training that follows.
+    """
+    global _epoch
+    _epoch = epoch
+
 
 class Batches:
-    """Endless epochs of shuffled mini-batches of arrays in memory.
+    """Epochs of shuffled mini-batches, each read when it is needed.
 
     `Dataset.shuffle` draws a new order at every epoch from a state that is lost with the process:
-    a training that was interrupted sees other batches than one that was not. Here the order of an
-    epoch is a pure function of `(seed, epoch)`, so that `callbacks.Resume` can go on exactly. It
-    is also a full shuffle, where a shuffle buffer is a partial one.
+    a training that was interrupted sees other batches than one that was not. Here the order is a
+    pure function of the seed and of the training's epoch (`set_epoch`), so that `Resume` can go on
+    exactly. It is also a full shuffle, where a shuffle buffer is a partial one.
 
     Args:
-        *arrays: arrays of equal length.
+        *arrays: what the rows come from, all of equal length: arrays, memory-mapped ones, or
+            anything that has a length and returns an array `(count, ...)` when indexed with an
+            int array `(count,)`, such as a reader of image files. Several threads index at once.
         batch_size: rows in a batch. The last, smaller batch of an epoch is left out.
         seed: seed of the order.
         steps: batches in an epoch; by default as many as the arrays fill. More of them go
@@ -29,9 +50,8 @@ class Batches:
 
     Attributes:
         dataset: the `tf.data.Dataset`; each new iterator is one epoch.
-        epoch: the epoch that the next iterator yields.
         steps: batches in an epoch.
-        settings: dict of ints, on which the order depends; `callbacks.Resume` compares them.
+        settings: dict of ints, on which the order depends; `Resume` compares them.
 
     Raises:
         ValueError: arrays of different lengths, or too short for one batch.
@@ -44,17 +64,26 @@ class Batches:
         self.length = lengths.pop()
         if not 0 < batch_size <= self.length:
             raise ValueError(f"batch_size {batch_size}, but there are {self.length} rows")
-        self.batch_size, self.seed, self.epoch = batch_size, seed, 0
+        self.batch_size, self.seed = batch_size, seed
         self.steps = steps or self.length // batch_size
         self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
+        # Lists and tensors cannot be indexed with an array.
+        arrays = [np.asarray(x) if isinstance(x, list | tuple | tf.Tensor) else x for x in arrays]
+        first = [np.asarray(array[np.zeros(1, np.int64)]) for array in arrays]
 
         def gather(rows, batch_seed):
-            batch = [tf.gather(array, rows) for array in arrays]
+            batch = tf.numpy_function(
+                lambda rows: [np.asarray(array[rows]) for array in arrays],
+                [rows],
+                [row.dtype for row in first],
+                stateful=False,
+            )
+            for part, row in zip(batch, first, strict=True):
+                part.set_shape((batch_size, *row.shape[1:]))
             if transform is not None:
                 return transform(*batch, seed=batch_seed)
             return batch[0] if len(batch) == 1 else tuple(batch)
 
-        arrays = [tf.constant(array) for array in arrays]
         self.dataset = (
             tf.data.Dataset.from_generator(
                 self._rows,
@@ -64,14 +93,13 @@ class Batches:
                 ),
             )
             .apply(tf.data.experimental.assert_cardinality(self.steps))
-            .map(gather, num_parallel_calls=2, deterministic=True)
+            .map(gather, num_parallel_calls=os.cpu_count(), deterministic=True)
             .prefetch(2)
             .with_options(WITHOUT_AUTOTUNE)
         )
 
     def _rows(self):
-        rng = np.random.default_rng([self.seed, self.epoch])
-        self.epoch += 1
+        rng = np.random.default_rng([self.seed, current_epoch()])
         order = np.empty(0, np.int64)
         for _ in range(self.steps):
             if len(order) < self.batch_size:
@@ -81,7 +109,7 @@ class Batches:
 
 
 def random_shift(images, seed, pixels, flip=False):
-    """Moves every picture of a batch by up to `pixels`, and mirrors half of them if `flip`.
+    """Moves every image of a batch by up to `pixels`, and mirrors half of them if `flip`.
 
     Args:
         images: tensor, `(batch, height, width, channels)`. What moves in repeats the border.
@@ -103,14 +131,14 @@ def random_shift(images, seed, pixels, flip=False):
 
 
 def random_jitter(images, seed, labels=False, flip=True):
-    """Enlarges every picture of a batch by 286/256, crops it at random, mirrors half if `flip`.
+    """Enlarges every image of a batch by 286/256, crops it at random, mirrors half if `flip`.
 
     The same seed moves the two halves of a pair in the same way.
 
     Args:
         images: float tensor, `(batch, height, width, channels)`.
         seed: int tensor of shape (2,).
-        labels: whether the pictures are label maps, whose colours must not be mixed: nearest
+        labels: whether the images are label maps, whose colours must not be mixed: nearest
             neighbour, instead of linear interpolation.
         flip: whether to mirror left and right at random.
 
@@ -137,7 +165,7 @@ def _mirror_half(columns, seed):
 
 
 def _pick(images, rows, columns):
-    """Of each picture its own rows and columns, ints `(batch, height)` and `(batch, width)`."""
+    """Of each image its own rows and columns, ints `(batch, height)` and `(batch, width)`."""
     return tf.gather(tf.gather(images, rows, axis=1, batch_dims=1), columns, axis=2, batch_dims=1)
 
 
@@ -145,11 +173,11 @@ def semi_supervised(labelled, unlabelled):
     """Joins two `Batches` to the dataset that SSGAN trains on.
 
     Args:
-        labelled: `Batches` of (pictures, labels).
-        unlabelled: `Batches` of pictures.
+        labelled: `Batches` of (images, labels).
+        unlabelled: `Batches` of images.
 
     Returns:
-        A dataset of `({"labelled": pictures, "unlabelled": pictures}, labels)`, as long as the
+        A dataset of `({"labelled": images, "unlabelled": images}, labels)`, as long as the
         shorter of the two.
     """
     return tf.data.Dataset.zip(labelled.dataset, unlabelled.dataset).map(

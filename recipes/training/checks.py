@@ -1,10 +1,19 @@
 """Checks of what a user hands in: a clear error before the training, not a crash within it."""
 
+import itertools
+import types
+import warnings
+
+import keras
 import numpy as np
+import tensorflow as tf
 
 
 def check_images(images, name, shape=None, low=-1.0, high=1.0):
-    """Raises `ValueError` unless `images` is a batch of finite float pictures in [low, high].
+    """Raises `ValueError` unless `images` is a batch of finite float images in [low, high].
+
+    It warns if no value is below 0 where [-1, 1] is asked for: such images are most often scaled
+    to [0, 1].
 
     Args:
         images: array or tensor, `(batch, height, width, channels)`.
@@ -12,24 +21,38 @@ def check_images(images, name, shape=None, low=-1.0, high=1.0):
         shape: (height, width, channels) that is asked for; None for any.
         low, high: bounds of the values.
     """
+    if isinstance(images, tuple | dict):
+        raise ValueError(
+            f"{name}: a {type(images).__name__} of {len(images)} parts, but images alone are "
+            "needed; dataset.map(lambda images, labels: images) leaves labels out"
+        )
     images = np.asarray(images)
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
         wanted = "(batch, height, width, channels)" if shape is None else f"(batch, *{shape})"
         raise ValueError(f"{name}: shape {images.shape}, but {wanted} is needed")
     if not len(images):
-        raise ValueError(f"{name}: no picture in it")
+        raise ValueError(f"{name}: no image in it")
+    needed = f"[{low:g}, {high:g}]"
+    if (low, high) == (-1, 1):
+        advice = "recipes.datasets.scale(images) makes them from uint8"
+    else:
+        advice = f"bring the images to {needed}, or pass the bounds that they have"
     if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
         raise ValueError(
-            f"{name}: dtype {images.dtype}, but floats in [{low:g}, {high:g}] are needed; "
-            "recipes.datasets.scale(images) makes them from uint8"
+            f"{name}: dtype {images.dtype}, but floats in {needed} are needed; {advice}"
         )
     least, most = float(images.min()), float(images.max())
     if not np.isfinite([least, most]).all():
         raise ValueError(f"{name}: holds NaN or infinite values")
     if least < low - 1e-3 or most > high + 1e-3:
         raise ValueError(
-            f"{name}: values from {least:g} to {most:g}, but [{low:g}, {high:g}] is needed; "
-            "recipes.datasets.scale(images) makes them from uint8"
+            f"{name}: values from {least:g} to {most:g}, but {needed} is needed; {advice}"
+        )
+    if (low, high) == (-1, 1) and least >= 0:
+        warnings.warn(
+            f"{name}: no value is below 0, so the images seem to be in [0, 1], but {needed} is "
+            f"needed; {advice}",
+            stacklevel=2,
         )
 
 
@@ -45,11 +68,11 @@ def check_labels(labels, name, num_classes, count=None):
     labels = np.asarray(labels)
     if labels.ndim != 1 or not np.issubdtype(labels.dtype, np.integer):
         raise ValueError(
-            f"{name}: shape {labels.shape} and dtype {labels.dtype}, but one integer a picture "
+            f"{name}: shape {labels.shape} and dtype {labels.dtype}, but one integer an image "
             "is needed (class numbers, not one-hot vectors)"
         )
     if count is not None and len(labels) != count:
-        raise ValueError(f"{name}: {len(labels)} labels for {count} pictures")
+        raise ValueError(f"{name}: {len(labels)} labels for {count} images")
     if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"{name}: labels from {labels.min()} to {labels.max()}, but the model has "
@@ -57,13 +80,31 @@ def check_labels(labels, name, num_classes, count=None):
         )
 
 
-def first_batch(data):
-    """The first batch of what `fit` was given, as a dataset yields it.
+def first_batch(x, y=None, batch_size=None):
+    """The first batch of what `fit` was given, as `train_step` gets it.
+
+    Args:
+        x, y: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or
+            arrays or tensors, or a structure of them.
+        batch_size: that of `fit`, for arrays and tensors.
+
+    Returns:
+        `(x, batch)`: what to give to `fit`, which is `x` but for a generator, and the batch.
 
     Raises:
-        ValueError: the data set is empty.
+        ValueError: the dataset is empty.
     """
-    try:
-        return next(iter(data))
-    except StopIteration:
-        raise ValueError("the data set is empty: not one batch came out of it") from None
+    if isinstance(x, keras.utils.PyDataset):
+        return x, x[0]
+    if isinstance(x, tf.data.Dataset | types.GeneratorType):
+        rows = iter(x)
+        batch = next(rows, None)
+        if batch is None:
+            raise ValueError("the dataset is empty: not one batch came out of it")
+        if isinstance(x, tf.data.Dataset):
+            return x, batch
+        return (each for each in itertools.chain([batch], rows)), batch
+    rows = keras.tree.map_structure(lambda part: part[: batch_size or 32], x)
+    if y is None:
+        return x, rows
+    return x, (rows, keras.tree.map_structure(lambda part: part[: batch_size or 32], y))

@@ -46,8 +46,15 @@ def optimizers_of(model):
     return list({id(optimizer): optimizer for optimizer in found}.values())
 
 
-def from_first(model, number):
-    """Gives every machine what the first one has: the model, its optimizers and seeds, a number.
+def training_state(model):
+    """All variables that training changes: weights, random generators, and those of optimizers."""
+    metrics = {id(variable) for variable in model.metrics_variables}
+    optimizers = [variable for x in optimizers_of(model) for variable in x.variables]
+    return [*(x for x in model.variables if id(x) not in metrics), *optimizers]
+
+
+def broadcast_from_chief(model, number):
+    """Gives every machine what the first one has: the training state of the model, and a number.
 
     Args:
         model: one that was made and compiled under the strategy.
@@ -59,8 +66,6 @@ def from_first(model, number):
     strategy = model.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return number
-    optimizers = optimizers_of(model)
-    variables = [*model.variables, *(v for optimizer in optimizers for v in optimizer.variables)]
 
     @tf.function
     def copy(number):
@@ -68,7 +73,7 @@ def from_first(model, number):
             mine = tf.where(this().replica_id_in_sync_group == 0, x, tf.zeros_like(x))
             return this().all_reduce(SUM, mine)
 
-        for variable in variables:
+        for variable in training_state(model):
             variable.assign(first(variable.value))
         return first(number)
 

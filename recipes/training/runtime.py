@@ -139,19 +139,19 @@ def set_seed(seed, deterministic=False):
 def strategy(batch_size=None):
     """How to train on the devices at hand: `with strategy(BATCH_SIZE).scope():` make the model.
 
-    Several GPUs share out each batch of the data set (`MirroredStrategy`), and so do the machines
+    Several GPUs share out each batch of the dataset (`MirroredStrategy`), and so do the machines
     that `TF_CONFIG` names (`MultiWorkerMirroredStrategy`; `setup` has to come first). Where there
     is no GPU, a CPU that TensorFlow was told to divide counts as several, for tests. Otherwise it
     is TensorFlow's default strategy, which changes nothing.
 
     Args:
-        batch_size: rows in a batch of the data set, the global one. A machine with more devices
-            than rows trains on one of them.
+        batch_size: rows in a batch of the dataset, the global one. If the devices cannot share
+            them equally, the machine trains on one of them.
     """
     if machines() > 1:
         return _multi_worker()
     devices = _devices()
-    if len(devices) == 1 or (batch_size is not None and batch_size < len(devices)):
+    if len(devices) == 1 or (batch_size is not None and batch_size % len(devices)):
         return tf.distribute.get_strategy()
     return _mirrored(devices)
 

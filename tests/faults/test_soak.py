@@ -4,7 +4,7 @@ from tools import soak
 
 
 def test_a_training_that_is_killed_ends_as_if_it_had_not_been():
-    found = soak.survive("training, DCGAN", kills=1)
+    found = soak.survive("training, dcgan", kills=1)
     assert found["kills"] == 1
     assert found["lost"] <= 1
     assert found["same"]
@@ -33,7 +33,7 @@ def test_another_result_fails(monkeypatch, capsys):
 
 def test_a_lost_epoch_fails(monkeypatch, capsys):
     fake(monkeypatch, ["a", *[None] * 10, "a"], epochs=("0", "1"))
-    assert not soak.killed(["training, DCGAN"])
+    assert not soak.killed(["training, dcgan"])
     assert " 2   yes" in capsys.readouterr().out
 
 

@@ -1,0 +1,300 @@
+"""Going on after an interruption: `Resume` writes a checkpoint after each epoch, and reads it."""
+
+import contextlib
+import re
+import uuid
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recipes.datasets import files
+from recipes.training.callback_state import cut_log, numbered, remembered
+from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
+from recipes.training.distribution import broadcast_from_chief, training_state
+
+NAME = re.compile(r"resume-\d{4,}\.npz")
+LEFT = re.compile(r"\.(part\.)?resume-\d{4,}\.npz(\.lock|\.holder)?")  # by a kill
+HELD = {}  # the locks of this process: folder -> ExitStack
+
+
+class Resume(keras.callbacks.Callback):
+    """Lets a training that was interrupted go on from its last whole epoch, exactly.
+
+        resume = Resume(folder, batches)
+        done = resume.restore(model)
+        model.fit(batches.dataset, epochs=9, initial_epoch=done, callbacks=[resume])
+        model.save("model.keras")
+        resume.clear()
+
+    Before the first epoch and after each one it writes a file: weights, optimizers, random
+    generators, settings, history, and what Keras' callbacks have seen. The file gets its name when
+    all of it is on the disk: whenever the process dies, the last one is whole. (Keras'
+    BackupAndRestore writes weights and epoch number to two files; a kill between the two repeats
+    an epoch on weights that have had it.) Should a disk damage it later, the one before is taken.
+
+    If a training is interrupted and its cell run again, the same model goes back to the start of
+    the epoch that was cut short, the first one too. Another model starts a first epoch as it is.
+
+    The files stay until `clear`: if the process dies after the training, but before its model was
+    saved, the next run finds the training done. From `restore` to the end of `fit` the folder is
+    locked against other processes.
+
+    `RecipeModel.fit` puts this callback after all others, and lets it restore them. For another
+    `keras.Model` of one optimizer, pass `arrange_callbacks([..., resume], model)`. A callback of
+    your own that has to remember something names those attributes, of values that JSON knows, in
+    an attribute `remembered`.
+
+    Args:
+        folder: where the checkpoints go; one training at a time.
+        *batches: the `Batches` that the training reads, those of the validation too: their
+            settings must not change.
+    """
+
+    def __init__(self, folder, *batches):
+        super().__init__()
+        self.folder, self.batches, self.others = Path(folder), batches, []
+        self.state = self.needed = None
+
+    def restore(self, model):
+        """Loads the last whole checkpoint, if there is one, into `model`, which is compiled.
+
+        Returns:
+            int, the epochs that are done: `fit`'s `initial_epoch`.
+
+        Raises:
+            ValueError: the checkpoint is one of other settings, which are listed, or of another
+                version of the model; or none is whole.
+            InUseError: another process trains in this folder; the message says which.
+        """
+        if not model.compiled:
+            raise ValueError("restore: compile the model first; a checkpoint holds its optimizer")
+        if not model.optimizer.built:  # else it would have no state yet
+            model.optimizer.build(model.trainable_variables)
+        self._lock()
+        try:
+            self._tidy()
+            self._load(model)
+        except BaseException:
+            self._unlock()
+            raise
+        epoch = broadcast_from_chief(model, self.state["epoch"])
+        if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # The other machines have no checkpoint: the callbacks begin anew on all of them.
+            self.state.update(epoch=epoch, callbacks={})
+        return epoch
+
+    def _load(self, model):
+        settings, damaged = settings_of(model, self.batches), []
+        started = getattr(model, "resume_start", None)  # by which restore knows its model again
+        self.state = {"epoch": 0, "settings": settings, "history": {}, "callbacks": {}}
+        self.needed = {0}
+        for path in reversed(self.checkpoints()):
+            try:
+                state, values = read_checkpoint(path)
+            except Exception as error:  # of damaged files zipfile and NumPy say almost anything
+                damaged.append(f"{path}: {error or type(error).__name__}")
+                continue
+            if not state["epoch"] and state["start"] != started:
+                continue  # the start of another model
+            self._refuse_others(state, state["start"] == started)
+            variables = training_state(model)
+            if [v.shape for v in variables] != [v.shape for v in values]:
+                raise ValueError(
+                    f"{path} is not a checkpoint of this model: its weights have other shapes; "
+                    f"remove {self.folder} to start anew, or choose another folder"
+                )
+            for variable, value in zip(variables, values, strict=True):
+                variable.assign(value)
+            for fault in damaged:
+                print(f"damaged, so the checkpoint before it is taken: {fault}")
+            where = f"going on after epoch {state['epoch']}" if state["epoch"] else "starting again"
+            print(f"{where}, from {path}")
+            self.state, self.needed = state, epochs_needed(state)
+            model.resume_start = state["start"]
+            return
+        if damaged:
+            raise ValueError(
+                f"no checkpoint in {self.folder} is whole; remove that folder to start anew. "
+                + "; ".join(damaged)
+            )
+        if started:
+            print("this model has been trained before, and goes on from there; make it anew to not")
+        self.state["start"] = model.resume_start = uuid.uuid4().hex
+        self._write(model)
+
+    def clear(self):
+        """Removes the checkpoints: the model has been saved, or is to be trained anew."""
+        with files.locked(self.folder, wait=False):
+            for path in reversed(self.checkpoints()):  # the oldest last: others are no use alone
+                remove(path)
+            self._tidy()
+
+    def arrange(self, callbacks):
+        """Prepares the other callbacks of the training, which has not begun.
+
+        Raises:
+            ValueError: there is one of Keras' that cannot be restored.
+        """
+        self.others = callbacks
+        done = self.state["epoch"] if self.state else 0
+        for callback in callbacks:
+            if remembered(callback) is None:
+                raise ValueError(
+                    f"{type(callback).__name__} cannot go on exactly where it was: use it without "
+                    "Resume, or leave it out"
+                )
+            if isinstance(callback, keras.callbacks.CSVLogger) and done:
+                cut_log(callback, done)
+                callback.append = True
+
+    def ended(self):
+        """Whether EarlyStopping had ended the training that `restore` has found."""
+        seen = self.state["callbacks"] if self.state else {}
+        return any(
+            isinstance(callback, keras.callbacks.EarlyStopping)
+            and seen.get(name, {}).get("stopped_epoch")
+            and seen[name]["wait"] >= callback.patience
+            for name, callback in numbered(self.others)
+        )
+
+    def checkpoints(self):
+        """The files, oldest first."""
+        return sorted(self._files(NAME))
+
+    def newest(self):
+        """The checkpoint of the last epoch that is done."""
+        return self._path(self.state["epoch"])
+
+    def last_good(self):
+        """Where weights are that were still numbers, in a sentence."""
+        if not (self.state and self.state["epoch"]):
+            return "There is no checkpoint from before."
+        return f"The last good checkpoint is {self.newest()}; restore(model) of Resume loads it."
+
+    def on_train_begin(self, logs=None):
+        if self.state is None:
+            if any(path != self._path(0) for path in self.checkpoints()):
+                raise ValueError(
+                    f"{self.folder} holds a checkpoint: pass initial_epoch=resume.restore(model) "
+                    "to fit, or remove the folder to start anew"
+                )
+            self.restore(self.model)
+        done, epochs, steps = self.state["epoch"], self.params["epochs"], self.params["steps"]
+        if self.batches and steps not in [batches.steps for batches in self.batches]:
+            raise ValueError(
+                f"fit is told to take {steps} steps an epoch, and Resume could not tell which ones "
+                f"come next: leave steps_per_epoch out, and make the batches with steps={steps}"
+            )
+        if done > epochs:
+            raise ValueError(
+                f"{self.folder} holds {done} epochs of this training, but fit is asked for "
+                f"{epochs}: ask for more, or remove the folder to start anew"
+            )
+        if done == epochs:
+            print(f"nothing is left to train; remove {self.folder} to start anew")
+        for name, callback in numbered(self.others):
+            seen = self.state["callbacks"].get(name, {})
+            vars(callback).update(seen)
+            if isinstance(callback, keras.callbacks.EarlyStopping) and "best" in seen:
+                self._restore_best_weights(callback)
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch != self.state["epoch"]:
+            raise ValueError(
+                f"fit begins with epoch {epoch + 1}, but {self.state['epoch']} are done: pass "
+                "initial_epoch=resume.restore(model)"
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        bad = [v.path for v in self.model.weights if not np.isfinite(v.numpy()).all()]
+        if bad:
+            raise FloatingPointError(
+                f"epoch {epoch + 1} has left weights that are NaN or infinite, in {len(bad)} of "
+                f"{len(self.model.weights)} variables, {bad[0]} first: they are not written. "
+                + self.last_good()
+            )
+        for name, value in (logs or {}).items():
+            self.state["history"].setdefault(name, []).append(float(value))
+        seen = {
+            name: {key: getattr(callback, key) for key in remembered(callback)}
+            for name, callback in numbered(self.others)
+        }
+        self.state.update(epoch=epoch + 1, callbacks=seen)
+        self._write(self.model)
+        # Two are kept, should the disk lose the last one. What was damaged goes only now.
+        needed = epochs_needed(self.state)
+        keep = [self._path(number) for number in needed | self.needed]
+        for path in self.checkpoints():
+            if path not in keep:
+                remove(path)
+        self.needed = needed
+
+    def on_train_end(self, logs=None):
+        self.model.history.history = self.state["history"]  # of all epochs, not only the last ones
+        self.state = None  # another `fit` needs another `restore`
+        self._unlock()
+
+    def _tidy(self):
+        for path in self._files(LEFT):
+            path.unlink(missing_ok=True)
+
+    def _files(self, pattern):
+        found = self.folder.iterdir() if self.folder.is_dir() else ()
+        return [path for path in found if pattern.fullmatch(path.name)]
+
+    def _lock(self):
+        key = self.folder.resolve()
+        if key not in HELD:  # of a training that was interrupted in this process
+            with contextlib.ExitStack() as stack:
+                stack.enter_context(files.locked(self.folder, wait=False))
+                HELD[key] = stack.pop_all()
+
+    def _unlock(self):
+        if held := HELD.pop(self.folder.resolve(), None):
+            held.close()
+
+    def _path(self, epoch):
+        return self.folder / f"resume-{epoch:04d}.npz"
+
+    def _write(self, model):
+        advice = f" in {self.folder}, and run again: it goes on from the checkpoint before"
+        write_checkpoint(self.newest(), self.state, training_state(model), advice)
+
+    def _refuse_others(self, state, same_model):
+        here, there = self.state["settings"], state["settings"]
+        pairs = {name: (there.get(name, "-"), here.get(name, "-")) for name in {**there, **here}}
+        if same_model:  # a callback may have changed it
+            pairs.pop("compile.optimizer.learning_rate", None)
+        changes = [
+            f"  {name}: there {there}, here {here}"
+            for name, (there, here) in pairs.items()
+            if there != here
+        ]
+        if changes:
+            raise ValueError(
+                f"{self.folder} holds {state['epoch']} epochs of a training with other settings:\n"
+                + "\n".join(changes)
+                + "\nSet them back to go on with it; or choose another folder, or remove that one, "
+                "to start anew"
+            )
+
+    def _restore_best_weights(self, stop):
+        if not stop.restore_best_weights or stop.best is None:
+            return
+        path = self._path(stop.best_epoch + 1)
+        try:
+            _, values = read_checkpoint(path)
+        except Exception as error:
+            print(f"damaged, so EarlyStopping begins anew: {path}: {error}")
+            stop.on_train_begin()
+            return
+        order = {id(v): n for n, v in enumerate(training_state(self.model))}
+        stop.best_weights = [values[order[id(weight)]] for weight in self.model.weights]
+
+
+def epochs_needed(state):
+    """Numbers of the checkpoints of which a training goes on: the last, and EarlyStopping's."""
+    best = {seen["best_epoch"] + 1 for seen in state["callbacks"].values() if "best_epoch" in seen}
+    return {state["epoch"]} | best

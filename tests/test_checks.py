@@ -1,0 +1,104 @@
+"""What `fit` is given is looked at before the training."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from recipes.training.checks import check_images, first_batch
+from tests.recipe_table import IMAGES, make_dcgan
+
+BYTES = ((IMAGES + 1) * 127.5).astype("uint8")
+
+
+class Rows(keras.utils.PyDataset):
+    def __init__(self, images):
+        super().__init__()
+        self.images = images
+
+    def __len__(self):
+        return 2
+
+    def __getitem__(self, index):
+        return self.images[4 * index : 4 * index + 4]
+
+
+def generator(images):
+    for start in (0, 4):
+        yield images[start : start + 4]
+
+
+WAYS = {
+    "array": lambda images: images,
+    "tensor": tf.constant,
+    "dataset": lambda images: tf.data.Dataset.from_tensor_slices(images).batch(4),
+    "PyDataset": Rows,
+    "generator": generator,
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_fit_checks_its_first_batch_whatever_it_is_given(way):
+    gan = make_dcgan(run_eagerly=True)
+    with pytest.raises(ValueError, match=r"dtype uint8, but floats in \[-1, 1\] are needed"):
+        gan.fit(WAYS[way](BYTES), batch_size=None if way != "array" else 4, verbose=0)
+    assert int(gan.optimizer.iterations) == 0
+    x, batch = first_batch(WAYS[way](IMAGES), batch_size=4)
+    np.testing.assert_array_equal(batch, IMAGES[:4])
+    if way == "generator":  # what was looked at comes again
+        np.testing.assert_array_equal(np.concatenate(list(x)), IMAGES)
+
+
+def test_arrays_train_as_a_dataset_does():
+    histories = []
+    for data in (IMAGES, WAYS["dataset"](IMAGES)):
+        keras.utils.set_random_seed(0)
+        gan = make_dcgan(run_eagerly=True)
+        histories.append(gan.fit(data, batch_size=4, shuffle=False, verbose=0).history)
+    assert histories[0] == histories[1]
+
+
+def test_pairs_of_arrays_are_the_batch_that_a_dataset_would_yield():
+    _, (x, y) = first_batch(np.zeros((9, 2)), np.ones(9), batch_size=4)
+    assert (x.shape, y.shape) == ((4, 2), (4,))
+    _, (x, y) = first_batch({"labelled": np.zeros((40, 2))}, np.ones(40))
+    assert (x["labelled"].shape, y.shape) == ((32, 2), (32,))
+
+
+def test_images_with_labels_are_refused_with_the_way_to_drop_them():
+    dataset = tf.data.Dataset.from_tensor_slices((IMAGES, np.arange(8))).batch(4)
+    with pytest.raises(ValueError, match=r"tuple of 2 parts.*lambda images, labels: images"):
+        make_dcgan().fit(dataset, verbose=0)
+
+
+def test_images_in_0_1_are_warned_of_and_others_are_not():
+    with pytest.warns(UserWarning, match=r"no value is below 0, so .* in \[0, 1\]"):
+        check_images((IMAGES + 1) / 2, "images")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_images(IMAGES, "images")
+        check_images((IMAGES + 1) / 2, "images", low=0)
+
+
+def test_the_advice_fits_the_bounds():
+    with pytest.raises(ValueError, match=r"bring the images to \[0, 255\]"):
+        check_images(BYTES, "images", low=0, high=255)
+
+
+def test_a_gan_has_nothing_to_evaluate_and_says_so_before_it_trains():
+    gan = make_dcgan(run_eagerly=True)
+    for act in (lambda: gan.evaluate(IMAGES), lambda: gan.fit(IMAGES, validation_data=IMAGES)):
+        with pytest.raises(ValueError, match=r"DCGAN has no loss on held-out images.*metrics"):
+            act()
+    assert int(gan.optimizer.iterations) == 0
+
+
+def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path):
+    gan = make_dcgan()
+    gan.save(tmp_path / "compiled.keras")
+    plain = keras.models.load_model(tmp_path / "compiled.keras", compile=False)
+    plain.save(tmp_path / "plain.keras")
+    loaded = keras.models.load_model(tmp_path / "plain.keras")
+    np.testing.assert_array_equal(loaded.generate(2, seed=0), gan.generate(2, seed=0))

@@ -1,0 +1,48 @@
+"""The segmentation networks that score translations."""
+
+import numpy as np
+import pytest
+
+from recipes import segmentation
+from recipes.metrics import MeanColours
+from recipes.segmentation import UNLABELLED, label_accuracy, label_ids, train_segmenter
+
+COLOURS = [(0, 0, 142), (128, 64, 128), (70, 130, 180)]
+
+
+def test_each_pixel_gets_the_number_of_its_colour_and_others_get_none():
+    maps = np.array(COLOURS, np.uint8)[np.array([[[0, 1], [2, 0]]])]
+    maps[0, 0, 0] += 9  # JPEG
+    assert label_ids(maps, COLOURS).tolist() == [[[0, 1], [2, 0]]]
+    assert label_ids(maps / np.float32(127.5) - 1, COLOURS).tolist() == [[[0, 1], [2, 0]]]
+    maps[0, 1, 1] = 255, 255, 0
+    assert label_ids(maps, COLOURS)[0, 1, 1] == UNLABELLED
+
+
+def test_pixels_without_a_label_do_not_count():
+    ids = np.array([[[0, 1], [UNLABELLED, 1]]])
+    assert label_accuracy(np.array([[[0, 1], [0, 0]]]), ids) == pytest.approx(2 / 3)
+
+
+def test_it_finds_textures_but_not_flat_colours():
+    """So that painting by numbers is far from the ceiling."""
+    rng = np.random.default_rng(0)
+    ids = np.repeat(rng.integers(0, 2, (24, 1, 4)), 16, 1).repeat(4, 2)  # stripes 4 pixels wide
+    noise = rng.uniform(-1, 1, (24, 16, 16, 1))
+    images = (0.2 * ids[..., None] + noise * ids[..., None] + np.zeros(3)).astype(np.float32) / 2
+    segment = train_segmenter(images, ids, epochs=30)
+    real = label_accuracy(segment(images), ids)
+    labels = np.where(ids[..., None], 0.9, -0.9) + np.zeros(3)
+    flat = label_accuracy(segment(MeanColours(labels, images).predict(labels)), ids)
+    assert real > 0.8
+    assert flat < real - 0.15
+
+
+def test_the_segmenter_of_cityscapes_knows_its_classes(tmp_path):
+    path = segmentation.cityscapes_segmenter_path()
+    if not path.is_file():
+        pytest.skip("the data root has no segmentation network")
+    image = np.zeros((1, 40, 60, 3), np.float32)
+    found = segmentation.load_cityscapes_segmenter(path)(image)
+    assert found.shape == (1, 40, 60)
+    assert found.max() < 19
