@@ -509,10 +509,10 @@ def test_baselines():
 def saved(vocabulary, learned, tmp_path_factory):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
-    net = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
+    network = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
     model, _, _ = learned
     folder = tmp_path_factory.mktemp("saved") / "captioner"
-    Captioner(model, vocabulary, ImageCaptionFeatureExtractor(net)).save(folder)
+    Captioner(model, vocabulary, ImageCaptionFeatureExtractor(network)).save(folder)
     return folder
 
 
