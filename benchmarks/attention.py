@@ -25,9 +25,9 @@ def ways(steps=4):
     model, other = (ImageCaptioner(len(vocabulary), SHAPE) for _ in range(2))
     bias = np.zeros(len(vocabulary), np.float32)
     bias[END] = -1e9  # untrained, and so that each caption has the same number of words
-    for net in (model, other):
-        net.compile(keras.optimizers.Adam(1e-3, clipnorm=5.0))
-        net.decoder.logits.bias.assign(bias)
+    for network in (model, other):
+        network.compile(keras.optimizers.Adam(1e-3, clipnorm=5.0))
+        network.decoder.logits.bias.assign(bias)
     batches = CaptionBatches(features, captions, vocabulary, batch_size=BATCH, seed=0)
     padded = vocabulary.encode([c for [c] in captions])
     step = classic_step(other)

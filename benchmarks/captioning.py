@@ -28,8 +28,8 @@ def ways(batch=64):
     count = len(rows[2]) // batches.steps
     bias = np.zeros(len(vocabulary), np.float32)
     bias[END] = -1e9  # untrained, and so that each caption has the same number of words
-    for net in (model, classic_model):
-        net.layers[-1].bias.assign(bias)
+    for network in (model, classic_model):
+        network.layers[-1].bias.assign(bias)
 
     def fit_classic():
         classic_model.fit(
@@ -75,7 +75,7 @@ def ways(batch=64):
 
 
 def classic_rows(features, numbers):
-    """The book's data and net: (features, beginning) -> next word, for each word."""
+    """The book's data and network: (features, beginning) -> next word, for each word."""
     image, beginnings, following = [], [], []
     for row, feature in zip(numbers, features, strict=False):
         for n in range(1, (row != 0).sum()):

@@ -1,7 +1,7 @@
-"""Nets that see: classifiers and feature extractors by name, all for pictures in [-1, 1].
+"""Pretrained networks: classifiers and feature extractors by name, all for images in [-1, 1].
 
-A name is one of `keras.applications`, or "scenes", the small net of ours for drawn scenes. Each
-brings its own scaling along, and its weights: "pretrained" (those published with it), a file, or
+A name is one of `keras.applications`, or "scenes", our small network for drawn scenes. Each
+scales the images as it needs them. Weights are "pretrained" (those published with it), a file, or
 None (random ones). What comes back is frozen.
 """
 
@@ -19,7 +19,7 @@ CLASS_INDEX_MD5 = "c2c37ea517e94d9795004a39431a14cb"  # as Keras has it
 
 
 def load_classifier(name="NASNetMobile", weights="imagenet"):
-    """A classifier of `keras.applications`, frozen, for pictures in [-1, 1] whatever its own scale.
+    """A classifier of `keras.applications`, frozen, for images in [-1, 1] whatever its own scale.
 
     Args:
         name: "NASNetMobile" (the book's), "MobileNetV2", "ResNet50" ...
@@ -37,19 +37,19 @@ def load_classifier(name="NASNetMobile", weights="imagenet"):
 
 
 def load_backbone(name_or_model="VGG16", weights="pretrained", spatial=False):
-    """A net without its classifier, frozen: pictures in [-1, 1] -> features.
+    """A network without its classifier, frozen: images in [-1, 1] -> features.
 
     Pooled features are what goes into the layer that names the classes: 4,096 numbers of VGG16,
-    1,280 of MobileNetV2. Spatial features are the last tensor of the net that has rows and
+    1,280 of MobileNetV2. Spatial features are the last tensor of the network that has rows and
     columns: (7, 7, 512) of VGG16, (8, 8, 2048) of InceptionV3, (7, 7, 1280) of MobileNetV2.
 
     Args:
         name_or_model: a name (see above), or a functional or Sequential `keras.Model` that takes
-            pictures in [-1, 1], of which a copy is made. One that ends in softmax or sigmoid is
+            images in [-1, 1], of which a copy is made. One that ends in softmax or sigmoid is
             a classifier and is cut as those by name are; with `spatial`, so is any that does not
             end in rows and columns. What else comes out of a model are its features.
         weights: "pretrained" ("imagenet" says the same of `keras.applications`), a weights file
-            of the whole net, or None: random ones. A model has its own.
+            of the whole network, or None: random ones. A model has its own.
         spatial: whether the features keep their rows and columns.
 
     Returns:
@@ -58,7 +58,7 @@ def load_backbone(name_or_model="VGG16", weights="pretrained", spatial=False):
 
     Raises:
         ValueError: no such name; a file that holds other weights; a model that has not such
-            features, or does not take RGB pictures of one size.
+            features, or does not take RGB images of one size.
         FileNotFoundError: no such file.
         ConnectionError: the weights cannot be downloaded.
     """
@@ -72,9 +72,11 @@ def load_backbone(name_or_model="VGG16", weights="pretrained", spatial=False):
         backbone.set_weights(features.get_weights())
         backbone.trainable = False
         return backbone
-    net, prepare = (_scenes if name_or_model == SCENES else _application)(name_or_model, weights)
-    tensor = _last_map(net) if spatial else _into_the_classes(net)
-    return _frozen(keras.Model(net.input, tensor, name=net.name), prepare)
+    network, prepare = (_scenes if name_or_model == SCENES else _application)(
+        name_or_model, weights
+    )
+    tensor = _last_map(network) if spatial else _penultimate(network)
+    return _frozen(keras.Model(network.input, tensor, name=network.name), prepare)
 
 
 def class_names(weights="imagenet"):
@@ -103,7 +105,7 @@ def class_names(weights="imagenet"):
 
 
 def _application(name, weights):
-    """A net of `keras.applications`, and a function from [-1, 1] to the scale that it takes."""
+    """A network of `keras.applications`, and a function from [-1, 1] to the scale that it takes."""
     build = getattr(keras.applications, str(name), None)
     if not inspect.isfunction(build):
         known = [
@@ -113,12 +115,12 @@ def _application(name, weights):
             f"name: keras.applications has no {name!r}; it has {', '.join(sorted(known))}"
         )
     preprocess = inspect.getmodule(build).preprocess_input  # of the same file of Keras
-    grey_levels = layers.Rescaling(127.5, 127.5)  # [0, 255], where every net's own scaling begins
+    grey_levels = layers.Rescaling(127.5, 127.5)  # to [0, 255], where each preprocessing begins
     if weights not in PUBLISHED:
-        net = _with_weights(name, weights, lambda: build(weights=weights))
+        network = _with_weights(name, weights, lambda: build(weights=weights))
     else:
         try:
-            net = build(weights="imagenet")
+            network = build(weights="imagenet")
         except Exception as error:  # Keras raises a bare one where the download fails
             raise ConnectionError(
                 f"the ImageNet weights of {name} cannot be had: {error}. Try again later, give a "
@@ -126,21 +128,21 @@ def _application(name, weights):
             ) from error
     ramp = np.array([0.0, 127.5, 255.0]).reshape(1, 1, 1, 3)
     if np.allclose(preprocess(ramp.copy()), ramp / 127.5 - 1):  # MobileNetV2, InceptionV3 ...
-        return net, lambda images: images  # are in its scale already
-    return net, lambda images: preprocess(grey_levels(images))
+        return network, lambda images: images  # are in its scale already
+    return network, lambda images: preprocess(grey_levels(images))
 
 
 def _scenes(name, weights):
     from toyworlds.backbone import build_scenes_backbone
-    from toyworlds.scenes import TAGS  # here, because no other net needs them
+    from toyworlds.scenes import TAGS  # here, because no other network needs them
 
     if weights == "imagenet":
         raise ValueError(f'weights: {name!r} never saw ImageNet; "pretrained" are those it has')
-    net = build_scenes_backbone(TAGS)
+    network = build_scenes_backbone(TAGS)
     if weights is not None:
         path = _published("scenes_backbone.weights.h5") if weights == "pretrained" else weights
-        _with_weights(name, path, lambda: net.load_weights(path))
-    return net, lambda pictures: pictures
+        _with_weights(name, path, lambda: network.load_weights(path))
+    return network, lambda images: images
 
 
 def _published(name):
@@ -151,7 +153,7 @@ def _published(name):
 
 
 def _with_weights(name, weights, load):
-    """What `load` returns, or errors that say which file does not go with which net."""
+    """What `load` returns, or errors that say which file does not go with which network."""
     if weights is not None and not Path(weights).is_file():
         download = "" if name == SCENES else '"imagenet" downloads them, '
         raise FileNotFoundError(f"weights: there is no file {weights}; {download}None does without")
@@ -163,10 +165,10 @@ def _with_weights(name, weights, load):
         ) from error
 
 
-def _frozen(net, prepare):
-    net.trainable = False
-    inputs = keras.Input([n or 224 for n in net.input_shape[1:]])  # some take any size
-    return keras.Model(inputs, net(prepare(inputs)), name=f"frozen_{net.name}")
+def _frozen(network, prepare):
+    network.trainable = False
+    inputs = keras.Input([n or 224 for n in network.input_shape[1:]])  # some take any size
+    return keras.Model(inputs, network(prepare(inputs)), name=f"frozen_{network.name}")
 
 
 def _features_of_model(model, spatial):
@@ -180,11 +182,11 @@ def _features_of_model(model, spatial):
     if len(shapes) != 2:
         raise ValueError(
             f"model: it has {len(model.inputs)} inputs and {len(model.outputs)} outputs, but "
-            "pictures are all that is put in, and one tensor has to come out"
+            "images are all that is put in, and one tensor has to come out"
         )
     if len(shapes[0]) != 4 or None in shapes[0][1:] or shapes[0][-1] != 3:
         raise ValueError(
-            f"model: it takes {shapes[0]}, but RGB pictures of one size, "
+            f"model: it takes {shapes[0]}, but RGB images of one size, "
             "(batch, height, width, 3), are needed"
         )
     model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)  # not a Sequential
@@ -205,38 +207,42 @@ def _features_of_model(model, spatial):
             f"model: it ends in {shapes[1]}, but pooled features are (batch, channels); add "
             "keras.layers.GlobalAveragePooling2D(), or ask for spatial=True"
         )
-    tensor = _last_map(model) if spatial else _into_the_classes(model)
+    tensor = _last_map(model) if spatial else _penultimate(model)
     return keras.Model(model.input, tensor, name=model.name)
 
 
-def _into_the_classes(net):
+def _penultimate(network):
     """What goes into the last Dense layer of a classifier, or the 1x1 convolution in its place."""
-    ends = [layer for layer in net.layers if isinstance(layer, (layers.Dense, layers.Conv2D))]
+    ends = [layer for layer in network.layers if isinstance(layer, (layers.Dense, layers.Conv2D))]
     shape = ends[-1].input.shape if ends else ()
     if len(shape) == 2:
         return ends[-1].input
     if tuple(shape[1:3]) == (1, 1):  # MobileNet and MobileNetV3
         return layers.Flatten()(ends[-1].input)
     raise ValueError(
-        f"model {net.name}: no Dense layer names its classes, so that it has no pooled features; "
+        f"model {network.name}: no Dense layer names its classes, so it has no pooled features; "
         "hand in a keras.Model that ends in them, (batch, channels)"
     )
 
 
-def _last_map(net):
-    """The last tensor of a net with rows and columns."""
+def _last_map(network):
+    """The last tensor of a network with rows and columns."""
     steps = [
-        step for step in net.operations if not isinstance(step, (keras.Model, layers.InputLayer))
+        step
+        for step in network.operations
+        if not isinstance(step, (keras.Model, layers.InputLayer))
     ]
     tensors = keras.tree.flatten([(step.input, step.output) for step in steps])
     maps = [
         tensor
         for tensor in tensors
-        if len(tensor.shape) == 4 and tuple(tensor.shape[1:3]) != (1, 1) and tensor is not net.input
+        if len(tensor.shape) == 4
+        and tuple(tensor.shape[1:3]) != (1, 1)
+        and tensor is not network.input
     ]
     if not maps:
         raise ValueError(
-            f"model {net.name}: nothing in it has the shape (batch, rows, columns, channels), so "
-            "that it has no spatial features"
+            f"model {network.name}: nothing in it has the shape (batch, rows, columns, channels): "
+            "it has no spatial features"
         )
     return maps[-1]

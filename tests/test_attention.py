@@ -10,6 +10,7 @@ from recipes.captioning import (
     ImageCaptioner,
     Vocabulary,
     attention_in_boxes,
+    boxes_of_words,
     by_noun,
     generate,
 )
@@ -201,5 +202,6 @@ def test_attention_in_boxes():
         "puppy": pytest.approx((2, 0.7, 0.25, 0.25)),
         "cat": pytest.approx((2, 0.5, 0.25, 0.25)),
     }
+    assert boxes_of_words(["a", "puppy", "cat"], boxes, NOUNS) == [None, boxes[0][1], boxes[2][1]]
     with pytest.raises(ValueError, match=r"grid \(3, 3\)"):
         attention_in_boxes(["dog"], attention, (3, 3), boxes, NOUNS)

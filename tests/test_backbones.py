@@ -1,4 +1,4 @@
-"""Nets by name, and where they are cut."""
+"""Networks by name, and where they are cut."""
 
 import json
 import sys
@@ -29,8 +29,8 @@ def small_net(end="softmax", hidden="relu"):
     return keras.Model(inputs, layers.Dense(5, end)(x), name="small")
 
 
-def part(net, layer):
-    return keras.Model(net.input, net.get_layer(layer).output)
+def part(network, layer):
+    return keras.Model(network.input, network.get_layer(layer).output)
 
 
 @pytest.mark.parametrize(
@@ -115,18 +115,18 @@ def test_one_rule_for_every_net(name, pooled, spatial):
 
 @pytest.mark.parametrize("end", ["softmax", "sigmoid"])
 def test_a_model_that_classifies_is_cut(end):
-    net, images = small_net(end), pictures_of(SIZE)
+    network, images = small_net(end), pictures_of(SIZE)
     for layer, spatial in (("hidden", False), ("maps", True)):
-        found = load_backbone(net, spatial=spatial)
-        np.testing.assert_allclose(found(images), part(net, layer)(images), rtol=1e-6)
+        found = load_backbone(network, spatial=spatial)
+        np.testing.assert_allclose(found(images), part(network, layer)(images), rtol=1e-6)
         assert not found.trainable_variables
-    assert net.trainable_variables  # the user's own model stays as it is
+    assert network.trainable_variables  # the user's own model stays as it is
 
 
 def test_a_model_of_features_is_taken_as_it_is():
-    net, images = small_net(), pictures_of(SIZE)
+    network, images = small_net(), pictures_of(SIZE)
     for layer, spatial in (("hidden", False), ("maps", True)):
-        features = part(net, layer)
+        features = part(network, layer)
         found = load_backbone(features, spatial=spatial)
         np.testing.assert_array_equal(found(images), features(images))
     linear = small_net(end=None)
@@ -135,24 +135,24 @@ def test_a_model_of_features_is_taken_as_it_is():
 
 
 def test_a_copy_is_taken():
-    net, images = small_net(), pictures_of(SIZE)
-    found = load_backbone(net)
+    network, images = small_net(), pictures_of(SIZE)
+    found = load_backbone(network)
     before = found(images).numpy()
-    net.set_weights([value + 1 for value in net.get_weights()])
+    network.set_weights([value + 1 for value in network.get_weights()])
     np.testing.assert_array_equal(found(images), before)
 
 
 def test_a_sequential_model_with_a_net_inside():
     inner = part(small_net(), "maps")
-    net = keras.Sequential(
+    network = keras.Sequential(
         [keras.Input(SIZE), layers.Rescaling(2.0), inner, layers.GlobalAveragePooling2D()]
     )
-    net.add(layers.Dense(3))
-    net.add(layers.Softmax())
+    network.add(layers.Dense(3))
+    network.add(layers.Softmax())
     images = pictures_of(SIZE)
     maps = inner(2 * images).numpy()
-    np.testing.assert_allclose(load_backbone(net, spatial=True)(images), maps, rtol=1e-6)
-    np.testing.assert_allclose(load_backbone(net)(images), maps.mean((1, 2)), rtol=1e-5)
+    np.testing.assert_allclose(load_backbone(network, spatial=True)(images), maps, rtol=1e-6)
+    np.testing.assert_allclose(load_backbone(network)(images), maps.mean((1, 2)), rtol=1e-5)
 
 
 def model_of(*steps, shape=SIZE):
@@ -179,8 +179,8 @@ def two_inputs():
             " mine: no Dense layer",
         ),
         (lambda: model_of(small_net()), False, "its last layer, small, is a model itself"),
-        (lambda: model_of(layers.Conv2D(4, 3), shape=(None, None, 3)), True, "RGB pictures of one"),
-        (lambda: model_of(layers.Conv2D(4, 3), shape=(8, 8, 1)), True, "RGB pictures of one size"),
+        (lambda: model_of(layers.Conv2D(4, 3), shape=(None, None, 3)), True, "RGB images of one"),
+        (lambda: model_of(layers.Conv2D(4, 3), shape=(8, 8, 1)), True, "RGB images of one size"),
         (lambda: model_of(layers.Dense(4), shape=(8,)), False, r"it takes \(None, 8\), but RGB"),
         (two_inputs, True, "it has 2 inputs and 1 outputs"),
         (lambda: keras.Sequential([layers.Dense(4)]), False, "functional or Sequential"),
@@ -198,7 +198,7 @@ def test_a_model_has_its_own_weights(tmp_path):
 
 @pytest.fixture
 def build_scenes(monkeypatch, tmp_path):
-    """A net of our own in the place of the real one, with a weights file that is published."""
+    """A network of our own in the place of the real one, with a weights file that is published."""
 
     def build(tags, size=96):
         inputs = keras.Input((size, size, 3))

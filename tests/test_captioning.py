@@ -277,6 +277,19 @@ def test_it_learns_captions(vocabulary, learned):
     assert captions[0] in ("a dog runs", "the brown dog runs on grass")
 
 
+def test_the_same_images_are_captioned_after_each_epoch(vocabulary, capsys):
+    model = captioner(vocabulary)
+    model.compile()
+    assert model.jit_compile is False  # XLA would compile each length, and fails on a GPU's loops
+    batches = CaptionBatches(FEATURES, CAPTIONS, vocabulary, batch_size=3, seed=0)
+    watch = captioning.PrintCaptions(FEATURES[:2], vocabulary)
+    model.fit(batches.dataset, epochs=2, verbose=0, callbacks=[watch])
+    lines = [line.split("\t") for line in capsys.readouterr().out.splitlines() if "\t" in line]
+    assert [number for number, _ in lines] == ["1", "", "2", ""]
+    last = vocabulary.decode(generate(model, FEATURES[:2], 1, 15).words)
+    assert [caption for _, caption in lines[2:]] == last
+
+
 def test_save_load_and_resume_are_exact(vocabulary, tmp_path):
     class Kill(keras.callbacks.Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -459,6 +472,9 @@ def test_variety():
     assert found == pytest.approx({"distinct": 2 / 3, "length": 7 / 3, "unused": 1 / 4})
     with pytest.raises(ValueError, match="captions: none"):
         captioning.variety([], vocabulary)
+    scores = captioning.all_scores([["a dog runs fast"]] * 2, ["a dog runs fast"] * 2, vocabulary)
+    assert list(scores) == ["BLEU-4", "CIDEr-D", "ROUGE-L", "distinct", "length", "unused"]
+    assert scores["BLEU-4"] == scores["ROUGE-L"] == pytest.approx(1)
 
 
 @pytest.mark.parametrize(
@@ -493,10 +509,10 @@ def test_baselines():
 def saved(vocabulary, learned, tmp_path_factory):
     keras.utils.set_random_seed(0)
     inputs = keras.Input((8, 8, 3))
-    net = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
+    network = keras.Model(inputs, layers.Dense(5)(layers.GlobalAveragePooling2D()(inputs)))
     model, _, _ = learned
     folder = tmp_path_factory.mktemp("saved") / "captioner"
-    Captioner(model, vocabulary, ImageCaptionFeatureExtractor(net)).save(folder)
+    Captioner(model, vocabulary, ImageCaptionFeatureExtractor(network)).save(folder)
     return folder
 
 

@@ -35,15 +35,15 @@ def net_of(seed=0, channels=5, gain=1.0):
 NET = net_of()
 
 
-def extractor(output_path=None, net=NET, batch_size=4, **options):
-    return ImageCaptionFeatureExtractor(net, output_path, batch_size=batch_size, **options)
+def extractor(output_path=None, network=NET, batch_size=4, **options):
+    return ImageCaptionFeatureExtractor(network, output_path, batch_size=batch_size, **options)
 
 
 EXTRACT = extractor()
 
 
 def extractor_of(output_path):
-    """As `extractor`, without compiling the net once more."""
+    """As `extractor`, without compiling the network once more."""
     made = copy.copy(EXTRACT)
     made.output_path = Path(output_path) if output_path else None
     return made
@@ -70,7 +70,7 @@ def out(tmp_path):
 
 @pytest.fixture
 def run_counts(monkeypatch):
-    """How many photos have gone through a net."""
+    """How many photos have gone through a network."""
     counts = []
     predict = ImageCaptionFeatureExtractor._predict
     monkeypatch.setattr(
@@ -82,7 +82,7 @@ def run_counts(monkeypatch):
 
 
 def plain(paths, layer):
-    """The same by Keras alone, picture by picture."""
+    """The same by Keras alone, image by image."""
     model = keras.Model(NET.input, NET.get_layer(layer).output)
     return np.concatenate([model(scale(image_files.load([path], SIZE))) for path in paths])
 
@@ -132,7 +132,7 @@ def test_a_folder_and_names_as_text(paths, out):
 def test_a_few_photos(paths):
     expected = EXTRACT.extract_features(paths[:5]).array
     pixels = [image_files.read(path) for path in paths[:5]]
-    same_size = np.stack([image_files.resize(picture, SIZE) for picture in pixels])
+    same_size = np.stack([image_files.resize(image, SIZE) for image in pixels])
     for images in (paths[:5], pixels, same_size, [*pixels[:2], *paths[2:5]]):
         found = EXTRACT(images)
         assert found.dtype == np.float16
@@ -216,7 +216,7 @@ def test_features_of_other_photos_are_made_anew(paths, out, capsys, change, reas
 @pytest.mark.parametrize(
     ("options", "words"),
     [
-        ({"net": net_of(1)}, r"a keras.Model \(6, float16, weights"),
+        ({"network": net_of(1)}, r"a keras.Model \(6, float16, weights"),
         ({"spatial": True}, r"\(4x6x5, float16"),
         ({"dtype": "float32"}, r"\(6, float32"),
     ],
@@ -315,7 +315,7 @@ def test_unfinished_features_of_something_else(paths, out, monkeypatch, capsys):
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_killed_process(tmp_path, out, monkeypatch):
-    """A fork, since a new process takes seconds to start TensorFlow; its net is plain NumPy."""
+    """A fork, since a new process takes seconds to start TensorFlow; its network is plain NumPy."""
     paths = write_photos(tmp_path / "photos", 60)
     monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0)
     seen = []
@@ -415,13 +415,13 @@ def test_a_repaired_photo_is_seen(paths, out, capsys):
 
 
 def test_pictures_that_will_not_do(paths):
-    picture = np.zeros((9, 9, 3), np.uint8)
+    image = np.zeros((9, 9, 3), np.uint8)
     for images, message in (
         (
-            [picture, picture / 255],
-            r"1 of 2 photos .*\n  picture 1: float64 \(9, 9, 3\), but uint8",
+            [image, image / 255],
+            r"1 of 2 photos .*\n  image 1: float64 \(9, 9, 3\), but uint8",
         ),
-        ([picture[..., 0]], r"picture 0: uint8 \(9, 9\), but"),
+        ([image[..., 0]], r"image 0: uint8 \(9, 9\), but"),
         (paths[:1] + ["none.png"], "1 of 2 photos .*\n.*none.png"),
     ):
         with pytest.raises(ValueError, match=message):
@@ -435,7 +435,7 @@ def test_no_photos(tmp_path, output):
     for call in (extract, extract.extract_features):
         with pytest.raises(ValueError, match="the list is empty"):
             call([])
-        with pytest.raises(ValueError, match="there is no picture in .*empty"):
+        with pytest.raises(ValueError, match="there is no image in .*empty"):
             call(tmp_path / "empty")
         with pytest.raises(MissingDataError, match="there is no folder .*none"):
             call(tmp_path / "none")
@@ -444,9 +444,9 @@ def test_no_photos(tmp_path, output):
 @pytest.mark.parametrize("gain", [1e6, np.nan])
 def test_features_that_are_no_numbers(paths, out, gain):
     huge = net_of(gain=gain)
-    with pytest.raises(ValueError, match="features of .*00.png are no finite numbers of float16"):
+    with pytest.raises(ValueError, match="features of .*00.png are not finite in float16"):
         extractor(out, huge, spatial=True).extract_features(paths)
-    with pytest.raises(ValueError, match="features of picture 0 are no finite numbers"):
+    with pytest.raises(ValueError, match="features of image 0 are not finite"):
         extractor(None, huge, spatial=True)(np.full((1, 9, 9, 3), 200, np.uint8))
     if gain == 1e6:
         shutil.rmtree(out)
@@ -525,7 +525,7 @@ def test_an_extractor_with_a_model_of_its_own(paths, tmp_path, out, spatial, run
 def test_a_loaded_model_is_not_cut_again(paths, tmp_path):
     inputs = keras.Input((*SIZE, 3))
     x = layers.Dense(4, "sigmoid")(layers.GlobalAveragePooling2D()(inputs))
-    extract = extractor(net=keras.Model(inputs, layers.Dense(3, "softmax")(x)))
+    extract = extractor(network=keras.Model(inputs, layers.Dense(3, "softmax")(x)))
     extract.save(tmp_path)
     again = ImageCaptionFeatureExtractor.load(tmp_path)
     assert again.shape == (4,)
@@ -536,21 +536,21 @@ def test_weights_from_a_file_and_random_ones(tmp_path, monkeypatch):
     """The file is only pointed at; random weights have to be saved."""
 
     def build(weights):
-        net = net_of()
+        network = net_of()
         if weights:
-            net.load_weights(weights)
-        return net
+            network.load_weights(weights)
+        return network
 
     build.__module__ = "keras.src.applications.vgg16"  # its scaling
     monkeypatch.setattr(keras.applications, "Tiny", build, raising=False)
     photo = np.random.default_rng(0).integers(0, 256, (1, 50, 60, 3), np.uint8)
-    path, moved = tmp_path / "net.weights.h5", tmp_path / "moved.weights.h5"
+    path, moved = tmp_path / "network.weights.h5", tmp_path / "moved.weights.h5"
     net_of(1).save_weights(path)
     extract = ImageCaptionFeatureExtractor("Tiny", weights=path)
     extract.save(tmp_path / "saved")
     assert files(tmp_path / "saved") == ["extractor.json"]
     path.rename(moved)
-    with pytest.raises(FileNotFoundError, match=r"net.weights.h5; say where they are: load\("):
+    with pytest.raises(FileNotFoundError, match=r"network.weights.h5; say where they are: load\("):
         ImageCaptionFeatureExtractor.load(tmp_path / "saved")
     again = ImageCaptionFeatureExtractor.load(tmp_path / "saved", weights=moved)
     expected = extract(photo)

@@ -1,6 +1,6 @@
 """The folder in which features lie: written in pieces that survive a kill, read memory-mapped.
 
-`features.npy` holds one row a photo, `features.json` what the rows were made of: the net and a
+`features.npy` holds one row a photo, `features.json` what the rows were made of: the network and a
 fingerprint of its weights, and name, size and time of every photo. While they are being made,
 both names end in `.part`.
 """
@@ -221,7 +221,7 @@ def find(folder, wanted, explain=False):
         explain: whether to print why features that are there will not do.
 
     Raises:
-        ValueError: features of another net are there, or files that do not belong together.
+        ValueError: features of another network are there, or files that do not belong together.
     """
     if not (folder / INDEX).is_file():
         if (folder / ARRAY).exists() and not (folder / f"{INDEX}.part").exists():
@@ -246,7 +246,7 @@ def report_bad(bad, images, skip_bad=False):
 
 def name(images, i):
     """How a message calls a photo."""
-    return f"picture {i}" if isinstance(images[i], np.ndarray) else str(images[i])
+    return f"image {i}" if isinstance(images[i], np.ndarray) else str(images[i])
 
 
 def without(images, bad):
@@ -264,8 +264,8 @@ def _check_settings(folder, found, wanted):
 
 def _describe(settings):
     shape = "x".join(map(str, settings["shape"]))
-    net = settings["backbone"] or "a keras.Model"
-    return f"{net} ({shape}, {settings['dtype']}, weights {settings['weights_sha256'][:8]})"
+    network = settings["backbone"] or "a keras.Model"
+    return f"{network} ({shape}, {settings['dtype']}, weights {settings['weights_sha256'][:8]})"
 
 
 def _change(old, new):

@@ -1,4 +1,4 @@
-"""What a net sees in photos: it runs over them once, and its features are kept for the captioners.
+"""Features of photos: a frozen network runs over them once, and its features are kept.
 
 `feature_file` says how they are kept.
 """
@@ -40,7 +40,7 @@ CONFIG_KINDS = {
 
 
 class ImageCaptionFeatureExtractor:
-    """Runs a frozen net over photos, in batches, while threads read the next ones.
+    """Runs a frozen network over photos, in batches, while threads read the next ones.
 
         extractor = ImageCaptionFeatureExtractor("MobileNetV2", "outputs/features")
         features = extractor.extract_features("photos")
@@ -51,11 +51,11 @@ class ImageCaptionFeatureExtractor:
         output_path: the folder for the features; by default they stay in memory.
         weights, spatial: as for `load_backbone`.
         dtype: of the features, "float16" or "float32".
-        batch_size: photos that go through the net at once.
+        batch_size: photos that go through the network at once.
 
     Attributes:
-        backbone: the frozen `keras.Model`, from pictures in [-1, 1] to features.
-        size: (height, width) of its pictures.
+        backbone: the frozen `keras.Model`, from images in [-1, 1] to features.
+        size: (height, width) of its images.
         shape: of the features of one photo.
 
     Raises:
@@ -73,15 +73,15 @@ class ImageCaptionFeatureExtractor:
         dtype="float16",
         batch_size=32,
     ):
-        net = "VGG16" if feature_extractor is None else feature_extractor
+        network = "VGG16" if feature_extractor is None else feature_extractor
         config = {
-            "backbone": None if isinstance(net, keras.Model) else net,
+            "backbone": None if isinstance(network, keras.Model) else network,
             "weights": weights if weights in (None, *PUBLISHED) else os.path.abspath(weights),
             "spatial": bool(spatial),
             "dtype": np.dtype(dtype).name,
             "batch_size": batch_size,
         }
-        self._set_up(config, output_path, lambda: load_backbone(net, weights, spatial))
+        self._set_up(config, output_path, lambda: load_backbone(network, weights, spatial))
 
     def _set_up(self, config, output_path, load):
         files.check_choice("dtype", config["dtype"], DTYPES)
@@ -118,8 +118,8 @@ class ImageCaptionFeatureExtractor:
 
         Raises:
             ValueError: no photos; photos that cannot be read, all in one message; `output_path`
-                holds features of another net or dtype, or damaged files; or features that are no
-                finite numbers of `dtype`.
+                holds features of another network or dtype, or damaged files; or features that are
+                not finite in `dtype`.
             MissingDataError: no such folder.
             OSError: `output_path` cannot be written.
         """
@@ -201,14 +201,14 @@ class ImageCaptionFeatureExtractor:
         path = Path(folder) / CONFIG
         config = files.load_json(path, **CONFIG_KINDS)
         kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
-        net, weights = config["backbone"], weights or config["weights"]
+        network, weights = config["backbone"], weights or config["weights"]
         try:
-            if net is None or weights is None:
-                extractor = cls.__new__(cls)  # its net is cut already
-                kept.update(backbone=net, weights=weights)
+            if network is None or weights is None:
+                extractor = cls.__new__(cls)  # its network is cut already
+                kept.update(backbone=network, weights=weights)
                 extractor._set_up(kept, output_path, lambda: load_model(path.with_name(MODEL)))
             else:
-                extractor = cls(net, output_path, weights=weights, **kept)
+                extractor = cls(network, output_path, weights=weights, **kept)
         except FileNotFoundError as error:
             raise FileNotFoundError(
                 f"{path} was made with weights that are not there any more, {weights}; say "
@@ -223,8 +223,8 @@ class ImageCaptionFeatureExtractor:
             )
         if [list(extractor.size), list(extractor.shape)] != [config["size"], config["shape"]]:
             raise ValueError(
-                f"{path} says {config['size']} -> {config['shape']}, but its net makes "
-                f"{list(extractor.shape)} of pictures of {list(extractor.size)}: it was changed"
+                f"{path} says {config['size']} -> {config['shape']}, but its network makes "
+                f"{list(extractor.shape)} of images of {list(extractor.size)}: it was changed"
             )
         return extractor
 
@@ -268,14 +268,14 @@ class ImageCaptionFeatureExtractor:
                 finite = np.isfinite(rows).all(tuple(range(1, rows.ndim)))
                 if not finite.all():
                     raise ValueError(
-                        f"the features of {name(images, good[finite.argmin()])} are no finite "
-                        f'numbers of {self.dtype}: choose dtype="float32", or look at the net'
+                        f"the features of {name(images, good[finite.argmin()])} are not finite "
+                        f'in {self.dtype}: choose dtype="float32", or look at the network'
                     )
                 yield rows, bad
                 bar.update(len(cut))
 
     def _read(self, image):
-        """A picture of the net's size; or a text that says why there is none."""
+        """An image of the network's size, or a text that says why there is none."""
         try:
             if not isinstance(image, np.ndarray):
                 image = image_files.read(image)

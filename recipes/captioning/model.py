@@ -81,7 +81,7 @@ class CaptionModel(RecipeModel):
         if len(shape) != len(self.feature_shape) + 1 or shape[1:] != tuple(self.feature_shape):
             raise ValueError(
                 f"features: shape {shape}, but (images, {', '.join(map(str, self.feature_shape))})"
-                " is needed: those of the net that the captioner was trained with"
+                " is needed: those of the network that the captioner was trained with"
             )
         if not shape[0]:
             raise ValueError("features: of no image")
@@ -89,7 +89,7 @@ class CaptionModel(RecipeModel):
     def check_batch(self, batch):
         if not (isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], dict)):
             raise ValueError(
-                "the data set yields something else than ({'features', 'words'}, next words); "
+                "the dataset yields something else than ({'features', 'words'}, next words); "
                 "recipes.captioning.CaptionBatches makes one"
             )
         self.check_features(batch[0]["features"])
