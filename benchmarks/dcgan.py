@@ -50,8 +50,8 @@ def classic(images):
 
 
 def ours(images):
-    gan = DCGAN()
-    gan.compile()
+    gan = DCGAN(build_generator(), build_discriminator())
+    gan.compile(1e-4, beta_1=0.9)
     batches = Batches(
         np.asarray(images), batch_size=BATCH, seed=0, transform=lambda x, seed: scale(x)
     )

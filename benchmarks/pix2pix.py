@@ -9,6 +9,7 @@ from recipes import losses
 from recipes.datasets import scale
 from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter
+from recipes.translation import build_patchgan, build_unet
 
 STEPS, SIZE = 4, 256
 
@@ -25,11 +26,10 @@ def ways(size=SIZE, base_filters=64):
             random_jitter(scale(y), seed),
         ),
     )
-    model = Pix2Pix(size, base_filters)
-    model.compile()
-    low = in_bfloat16(Pix2Pix, size, base_filters)
-    low.compile()
-    step = classic(Pix2Pix(size, base_filters))
+    model, low = build(size, base_filters), in_bfloat16(build, size, base_filters)
+    for each in (model, low):
+        each.compile(fused_updates=True)
+    step = classic(build(size, base_filters))
     return {
         f"{STEPS} steps, {size}x{size}, batch 1": (
             f"{STEPS} steps",
@@ -44,8 +44,12 @@ def ways(size=SIZE, base_filters=64):
     }
 
 
+def build(size, base_filters):
+    return Pix2Pix(build_unet(size, base_filters), build_patchgan(2, base_filters))
+
+
 def classic(model):
-    """A traced step with one tape for each net and Keras' Adam as it is, on the nets of `model`."""
+    """A traced step with one tape for each network of `model`, and Keras' Adam as it is."""
     generator, discriminator = model.generator, model.discriminator
     optimizers = [keras.optimizers.Adam(2e-4, 0.5), keras.optimizers.Adam(2e-4, 0.5)]
 

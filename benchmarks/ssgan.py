@@ -15,13 +15,13 @@ STEPS, BATCH = 10, 50
 def ways():
     images, labels = digits.load("train")
     return {
-        f"{STEPS} steps, 50 + 50 pictures, the book's width": (
+        f"{STEPS} steps, 50 + 50 images, the book's width": (
             f"{STEPS} steps",
             5,
             {
                 "classic": classic(images, labels),
                 "one compiled step": ours(images, labels),
-                "... shared fakes": ours(images, labels, generator_batch="shared"),
+                "... shared fakes": ours(images, labels, share_fakes=True),
             },
         )
     }
@@ -30,11 +30,9 @@ def ways():
 def classic(images, labels):
     """The same four updates on stacked models. They are traced one by one while the
     discriminator's `trainable` stands as each needs it: Keras 3 reads the flag at that moment."""
-    features, generator = build_classifier(), build_generator()
+    classifier, generator = build_classifier(), build_generator()
     inputs = keras.Input((28, 28, 1))
-    logits = features(inputs)["logits"]
-    classifier = keras.Model(inputs, logits)
-    real = layers.Lambda(losses.real_logit)(logits)
+    real = layers.Lambda(losses.real_logit)(classifier(inputs))
     discriminator = keras.Model(inputs, real)
     latent = keras.Input((100,))
     gan = keras.Model(latent, discriminator(generator(latent)))
@@ -44,15 +42,15 @@ def classic(images, labels):
     )
     discriminator.compile(keras.optimizers.Adam(2e-4, 0.5), bce)
     gan.compile(keras.optimizers.Adam(2e-4, 0.5), bce)
-    pictures = scale(images)
+    scaled = scale(images)
     rng = np.random.default_rng(0)
     ones, zeros = np.ones((BATCH, 1), "float32"), np.zeros((BATCH, 1), "float32")
 
     def step():
         chosen, real = rng.integers(0, len(images), (2, BATCH))
         discriminator.trainable = True
-        classifier.train_on_batch(pictures[chosen], labels[chosen])
-        discriminator.train_on_batch(pictures[real], ones)
+        classifier.train_on_batch(scaled[chosen], labels[chosen])
+        discriminator.train_on_batch(scaled[real], ones)
         fakes = generator.predict(rng.standard_normal((BATCH, 100), "float32"), verbose=0)
         discriminator.train_on_batch(fakes, zeros)
         discriminator.trainable = False
@@ -67,7 +65,7 @@ def classic(images, labels):
 
 
 def ours(images, labels, **settings):
-    gan = SSGAN(**settings)
+    gan = SSGAN(build_generator(), build_classifier(), **settings)
     gan.compile()
     labelled = Batches(
         images, labels, batch_size=BATCH, steps=STEPS, seed=0,

@@ -174,14 +174,15 @@ def pix2pix(generator, discriminator, image_size=256):
     title(axis, 0.3, top + 0.45, "Generator: a U-Net with skips")
     left, right = [], []
     for i in range(depth):
-        here, there = ("×".join(map(str, shape)) for shape in (shapes[i], shapes[-1 - i]))
+        same_side = next(shape for shape in reversed(shapes) if shape[0] == shapes[i][0])
+        here, there = ("×".join(map(str, shape)) for shape in (shapes[i], same_side))
         x, y = 0.95 + 0.16 * i, top - 0.5 * i
         left.append(box(axis, x, y, here, GENERATOR if i else DATA, 1.3))
         right.append(box(axis, 6 - x, y, there, GENERATOR, 1.3))
-        if i:
+        if i or shapes[-2][0] == shapes[0][0]:  # the input may be joined to the last map
             arrow(axis, left[i], right[i], "skip" if i == 1 else "", dashed=True)
     middle = box(axis, 3, top - 0.5 * depth, "×".join(map(str, shapes[depth])), GENERATOR, 1.3)
-    write(axis, 3, top, "input → output")
+    write(axis, 3, top + 0.14, "input → output")
     chain(axis, *left, middle, *reversed(right))
 
     title(axis, 0.3, 2.2, "Discriminator: a PatchGAN")

@@ -67,30 +67,16 @@ def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bou
 
 
 def pgd(
-    model,
-    images,
-    labels=None,
-    *,
-    epsilon,
-    steps=10,
-    step_size=None,
-    random_start=True,
-    momentum=0.0,
-    diversity=0.0,
-    targeted=False,
-    norm="inf",
-    bounds=BOUNDS,
-    seed=0,
-):
+    model, images, labels=None, *, epsilon, steps=10, step_size=None, random_start=True,
+    momentum=0.0, diversity=0.0, targeted=False, norm="inf", bounds=BOUNDS, seed=0,
+):  # fmt: skip
     """Projected gradient descent (Madry et al. 2018): FGSM in many small steps.
 
     From a random point of the ball around the image, each step goes on by `step_size` in FGSM's
-    direction and back to the nearest point of the ball and of `bounds`. Its relatives:
-
-    - without the random start it is I-FGSM (Kurakin, Goodfellow, Bengio 2017);
-    - and with momentum 1 and step_size epsilon / steps, MI-FGSM (Dong et al. 2018), which
-      transfers better to models that it has not seen;
-    - and with diversity 0.5, M-DI2-FGSM (Xie et al. 2019), which transfers better still.
+    direction and back to the nearest point of the ball and of `bounds`. Without the random start
+    it is I-FGSM (Kurakin, Goodfellow, Bengio 2017); with momentum 1 and step_size epsilon / steps
+    besides, MI-FGSM (Dong et al. 2018), and with diversity 0.5, M-DI2-FGSM (Xie et al. 2019),
+    which transfer better to models that they have not seen.
 
     Args:
         model, images, labels, targeted, bounds: as for `fgsm`.
@@ -100,7 +86,7 @@ def pgd(
         random_start: whether to start elsewhere than at the image.
         momentum: how much of the earlier gradients is kept, each divided by its L1 norm.
         diversity: the probability that a step looks at its images shrunk to between 90 and 100 %
-            of their size, at a random place of a grey frame.
+            of their size, at a random place of a frame of zeros.
         norm: "inf" or 2.
         seed: int, seed of the start and of the diversity.
 
@@ -111,7 +97,7 @@ def pgd(
     if steps < 1 or (step_size is not None and not step_size > 0):
         raise ValueError(f"steps {steps}, step_size {step_size}: both have to be above 0")
     if momentum < 0 or not 0 <= diversity <= 1:
-        raise ValueError(f"momentum {momentum}, diversity {diversity}: 0 or more, and 0 to 1")
+        raise ValueError(f"momentum {momentum} has to be 0 or more, diversity {diversity} 0 to 1")
     logits, images, labels = prepare(model, images, labels, bounds, targeted)
     epsilon, rng = check_epsilon(epsilon), np.random.default_rng(seed)
     size = 2.5 * epsilon / steps if step_size is None else step_size

@@ -173,7 +173,7 @@ def test_input_diversity_shrinks_and_frames(images):
     shares = [x[0].mean() for x in seen]
     assert all(x.shape == (2, 40, 30, 1) and set(np.unique(x)) <= {0, 1} for x in seen)
     assert 0.8 <= min(shares) < 0.9 < max(shares) <= 1
-    with pytest.raises(ValueError, match="diversity 2"):
+    with pytest.raises(ValueError, match="diversity 2 0 to 1"):
         fgsm.pgd(None, images, epsilon=0.1, diversity=2)
 
 

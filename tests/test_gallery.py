@@ -141,6 +141,8 @@ def test_formulas_are_typeset(pages):
         (r"\arg\min_x \lVert x \rVert_1", "arg"),
         (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", "<mtr>"),
         (r"a < b", "&#x0003C;"),
+        (r"2\log x", '<mspace width="0.17em"></mspace><mi>log</mi><mspace'),
+        (r"\log(x)", "<mi>log</mi><mo"),
         (r"\nosuch{a < b}", r"<code>\nosuch{a &lt; b}</code>"),
         (r"\hat{", "<code>"),
     ],

@@ -1,13 +1,15 @@
 """What holds for every GAN, of networks that no recipe has."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
 from recipes.training.distribution import optimizers_of
 from recipes.training.resume import Resume
+from tests.tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
 all_gans = pytest.mark.parametrize("name", GANS)
 noise_gans = pytest.mark.parametrize("make", [dcgan, ssgan])
@@ -62,19 +64,17 @@ def test_a_saved_model_goes_on_as_if_it_had_never_stopped(name, tmp_path):
     assert_same(model, loaded)
 
 
-@pytest.mark.parametrize("name", ["ssgan", "cyclegan"])
-def test_resume_is_exact(name, tmp_path):
+def test_resume_is_exact(tmp_path):
     def train(folder, epochs):
         keras.utils.set_random_seed(0)
-        model, (batches, dataset) = compiled(name, dropout=0.5), GANS[name][1]()
+        model = compiled("cyclegan", dropout=0.5, pool_size=3)
+        batches, dataset = GANS["cyclegan"][1]()
         resume = Resume(folder, *batches)
         done = resume.restore(model)
         stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: 1 / (epoch - epochs))
         callbacks = [resume, stop]
-        try:
+        with contextlib.suppress(ZeroDivisionError):
             model.fit(dataset, epochs=2, initial_epoch=done, callbacks=callbacks, verbose=0)
-        except ZeroDivisionError:
-            pass
         return model
 
     whole = train(tmp_path / "whole", 9)

@@ -44,12 +44,12 @@ def test_nothing_grows_with_the_epochs(tmp_path, recipe):
     model, (batches, dataset), traces = recipe.make(), recipe.data(), []
     step = model.train_step
     model.train_step = lambda *args: (traces.append(1), step(*args))[1]
-    watch = Watch(2, 7, 12)
+    watch = Watch(2, 5, 8)
     callbacks = [progress(), Resume(tmp_path / "checkpoints", *batches), watch]
     if recipe.draw:
         callbacks.append(ImageGrid(recipe.draw, tmp_path / "images"))
     callbacks = arrange_callbacks(callbacks, model)
-    model.fit(dataset, epochs=12, callbacks=callbacks, shuffle=False, verbose=0)
+    model.fit(dataset, epochs=8, callbacks=callbacks, shuffle=False, verbose=0)
     assert len(traces) == 1
     assert watch.objects[2] - watch.objects[1] < 20
     assert watch.bytes[2] - watch.bytes[1] < 80_000  # the history's floats, file names

@@ -1,22 +1,20 @@
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
+from sklearn.datasets import load_sample_image
 
 from recipes import metrics
 from recipes.datasets import digits, scale
 
+RNG = np.random.default_rng(0)
+
 
 def test_frechet_distance_is_its_formula():
-    rng = np.random.default_rng(0)
-    a, b = rng.normal(size=(50, 4)), rng.normal(1, 2, size=(60, 4))
+    a, b = RNG.normal(size=(50, 4)), RNG.normal(1, 2, size=(60, 4))
     c1, c2 = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
     expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2).real)
     assert metrics.frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
-
-
-def test_frechet_distance_of_equal_sets_is_zero_even_where_features_are_dead():
-    a = np.random.default_rng(0).normal(size=(50, 4))
-    a[:, 2] = 0
+    a[:, 2] = 0  # a dead feature
     assert metrics.frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
 
 
@@ -26,33 +24,153 @@ def test_frechet_distance_refuses_what_has_no_covariance(bad):
         metrics.frechet_distance(np.eye(3), bad)
 
 
-def test_class_coverage_counts_classes_with_their_share():
+def test_kernel_distance_is_its_formula():
+    a, b = RNG.normal(size=(5, 3)), RNG.normal(1, 2, size=(7, 3))
+
+    def kernel(x, y):
+        return (x @ y / 3 + 1) ** 3
+
+    expected = -2 * np.mean([kernel(x, y) for x in a for y in b])
+    for rows in (a, b):  # unbiased: no row with itself
+        pairs = [(i, j) for i in range(len(rows)) for j in range(len(rows)) if i != j]
+        expected += np.mean([kernel(rows[i], rows[j]) for i, j in pairs])
+    assert metrics.kernel_distance(a, b) == pytest.approx(expected)
+    many = RNG.normal(size=(1000, 3))
+    assert metrics.kernel_distance(many[:500], many[500:]) == pytest.approx(0, abs=0.2)
+    with pytest.raises(ValueError, match="2 rows or more"):
+        metrics.kernel_distance(a, b[:1])
+
+
+def test_what_an_evaluator_is_sure_of():
     probabilities = np.eye(4)[[0] * 96 + [1] * 3 + [2] * 1]
     assert metrics.class_coverage(probabilities, share=0.02) == 2
     assert metrics.class_coverage(probabilities, share=0.01) == 3
+    unsure = np.array([[0.95, 0.05], [0.1, 0.9], [0.5, 0.5], [0.05, 0.95]])
+    assert metrics.confident_share(unsure) == 0.5  # above 0.9, not at it
+    assert metrics.confident_share(unsure, threshold=0.4) == 1
 
 
-def test_the_judge_tells_real_digits_from_noise():
+def test_the_evaluator_tells_real_digits_from_noise():
     images, labels = digits.load("train")
     real, _ = digits.load("test")
-    judge = metrics.train_judge(scale(images), labels, epochs=1)
-    noise = np.random.default_rng(0).uniform(-1, 1, (500, 28, 28, 1)).astype("float32")
-    good = metrics.judge_pictures(judge, scale(images[:500]), scale(real[:500]))
-    bad = metrics.judge_pictures(judge, noise, scale(real[:500]))
+    evaluator = metrics.train_evaluator(scale(images[:2000]), labels[:2000], epochs=1)
+    noise = RNG.uniform(-1, 1, (300, 28, 28, 1)).astype("float32")
+    good = metrics.evaluate_images(evaluator, scale(images[:300]), scale(real[:300]))
+    bad = metrics.evaluate_images(evaluator, noise, scale(real[:300]))
     assert good["frechet"] * 10 < bad["frechet"]
-    assert good["classes"] == 10
-    assert bad["classes"] < 10
+    assert good["classes"] > 7 > bad["classes"]
+    features, probabilities = evaluator.predict(scale(images[:300]), verbose=0)
+    assert features.shape == (300, 64)
+    np.testing.assert_array_equal(good["probabilities"], probabilities)
+    assert good["confident_share"] == metrics.confident_share(probabilities)
+    expected = (probabilities.argmax(1) == 3).mean()
+    assert metrics.class_share(evaluator, scale(images[:300]), 3) == pytest.approx(expected)
 
 
-def test_picture_distances():
+def test_nearest_images():
+    candidates = RNG.uniform(-1, 1, (9, 4, 4, 3)).astype("float32")
+    images = candidates[[7, 2]] + np.float32(0.01)
+    images[1, 0, 0, 0] += 48 * 0.1
+    found, distances = metrics.nearest_images(images, candidates)
+    np.testing.assert_array_equal(found, [7, 2])
+    np.testing.assert_allclose(distances, [0.01, 0.11], rtol=1e-4)
+
+
+# The structural similarity of scikit-image 0.26.0: `structural_similarity((a + 1) / 2, (b + 1) / 2,
+# data_range=1.0, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False)`.
+
+
+def noisy():
     rng = np.random.default_rng(0)
-    targets = rng.uniform(-1, 1, (40, 16, 16, 3)).astype("float32")
-    assert metrics.picture_distances(targets, targets) == pytest.approx({"l1": 0, "ssim": 1})
-    off = metrics.picture_distances(targets * 0.5, targets)
-    assert off["l1"] == pytest.approx(np.abs(targets).mean() / 2, rel=1e-5)
-    assert 0 < off["ssim"] < 1
-    with pytest.raises(ValueError, match="shape"):
-        metrics.picture_distances(targets[:3], targets)
+    a = rng.uniform(-1, 1, (24, 32, 3)).astype("float32")
+    return a, np.clip(0.7 * a + 0.3 * rng.uniform(-1, 1, a.shape), -1, 1)
+
+
+def grey(level):
+    return np.full((16, 16, 3), level / 127.5 - 1)
+
+
+def ramps():
+    ramp = np.linspace(-1, 1, 24 * 32 * 3).reshape(24, 32, 3)
+    return ramp, np.clip(ramp * 0.5 + 0.2, -1, 1)
+
+
+@pytest.mark.parametrize(
+    ("pair", "ssim"),
+    [
+        (noisy(), 0.8862703),
+        ((grey(120), grey(135)), 0.99310476),  # of values in [-1, 1] it would be near -0.9
+        (ramps(), 0.79156146),
+    ],
+)
+def test_image_distances_are_those_of_scikit_image(pair, ssim):
+    a, b = (np.float32(image)[None].repeat(33, axis=0) for image in pair)  # more than a batch
+    found = metrics.image_distances(a, b)
+    assert found["ssim"] == pytest.approx(ssim, abs=2e-4)
+    assert found["l1"] == pytest.approx(np.abs(pair[0] - pair[1]).mean(), rel=1e-4)
+    assert metrics.image_distances(a, a) == pytest.approx({"l1": 0, "ssim": 1})
+    with pytest.raises(ValueError, match="but targets of"):
+        metrics.image_distances(a[:3], b)
+
+
+# The grid that upsampling leaves
+
+
+def crops(rng, count=60):
+    """Squares of 64x64 pixels of a photo."""
+    photo = np.float32(load_sample_image("china.jpg")) / 127.5 - 1
+    corners = zip(
+        rng.integers(0, photo.shape[0] - 64, count),
+        rng.integers(0, photo.shape[1] - 64, count),
+        strict=True,
+    )
+    return np.stack([photo[r : r + 64, c : c + 64] for r, c in corners])
+
+
+@pytest.fixture(scope="module")
+def photos():
+    rng = np.random.default_rng(1)
+    return crops(rng), crops(rng)
+
+
+def test_grid_energy_of_real_images_is_one(photos):
+    images, reference = photos
+    assert metrics.grid_energy(reference, reference) == 1
+    assert 0.7 < metrics.grid_energy(images, reference) < 1.6
+
+
+@pytest.mark.parametrize(("period", "deviation"), [(2, 0.02), (4, 0.02), (8, 0.04)])
+def test_grid_energy_sees_a_faint_pattern_of_any_period(photos, period, deviation):
+    images, reference = photos
+    dots = np.zeros((64, 64, 1), np.float32)
+    dots[::period, ::period] = deviation * period  # that is its standard deviation, in [-1, 1]
+    clean = metrics.grid_energy(images, reference)
+    assert metrics.grid_energy(images + dots, reference) > 4 * clean
+    for size in (28, 64):
+        with pytest.raises(ValueError, match="grid_energy: sides"):
+            metrics.grid_energy(images[:, :size, :28], reference)
+
+
+def test_grid_energy_takes_no_blur_for_a_grid(photos):
+    images, reference = photos
+    blurred = images
+    for axis in (1, 2):
+        blurred = (np.roll(blurred, 1, axis) + 2 * blurred + np.roll(blurred, -1, axis)) / 4
+    assert metrics.grid_energy(blurred, reference) < 2
+
+
+# The baselines
+
+
+def test_colour_transfer_gives_the_mean_and_covariance_of_the_others():
+    images = RNG.normal(size=(3, 20, 20, 3)) @ RNG.normal(size=(3, 3)) * 0.05 - 0.3
+    reference = RNG.normal(size=(2, 30, 10, 3)) @ RNG.normal(size=(3, 3)) * 0.05 + 0.2
+    changed = metrics.colour_transfer(images, reference)
+    assert (changed.shape, changed.dtype) == (images.shape, np.float32)
+    assert np.abs(changed).max() < 1  # nothing was clipped
+    changed, reference = changed.reshape(-1, 3), reference.reshape(-1, 3)
+    np.testing.assert_allclose(changed.mean(0), reference.mean(0), atol=1e-5)
+    np.testing.assert_allclose(np.cov(changed.T), np.cov(reference.T), atol=1e-5)
 
 
 def test_mean_colours_paints_each_label_in_its_mean():
@@ -67,12 +185,7 @@ def test_mean_colours_paints_each_label_in_its_mean():
     np.testing.assert_allclose(unseen, photos.mean(), atol=1e-6)
 
 
-def test_share_taken_for_and_shrink():
-    pictures = np.full((6, 32, 48, 3), -0.8, np.float32)
-    pictures[4:] = 0.8
-    small = metrics.shrink(pictures, 16)
+def test_shrink():
+    small = metrics.shrink(np.arange(6.0)[:, None, None, None] * np.ones((6, 32, 48, 3)), 16)
     assert small.shape == (6, 16, 16, 3)
-    np.testing.assert_allclose(small[[0, 5], 3, 3, 0], [-0.8, 0.8], atol=1e-6)
-    labels = np.array([0, 0, 0, 0, 1, 1])
-    judge = metrics.train_judge(np.tile(small, (20, 1, 1, 1)), np.tile(labels, 20), epochs=8)
-    assert metrics.share_taken_for(judge, small, 1) == pytest.approx(1 / 3)
+    np.testing.assert_allclose(small[:, 3, 3, 0], np.arange(6), atol=1e-5)

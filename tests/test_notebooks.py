@@ -82,6 +82,14 @@ def test_seed_and_mode_stand_where_the_tools_look_for_them(nb):
     assert code(nb)[1].id == "setup", "the one that acts in Colab only"
 
 
+def test_a_model_that_is_made_again_has_the_same_initial_weights(nb):
+    """Whatever ran before, an interrupted cell for example."""
+    made = re.compile(r"^with strategy\(BATCH_SIZE\)\.scope\(\):.*\n    (?!model\.compile)", re.M)
+    for cell in code(nb):
+        if made.search(cell.source):
+            assert "set_seed(SEED)" in cell.source[: made.search(cell.source).start()]
+
+
 def test_the_committed_outputs_are_those_of_one_whole_run(nb):
     """`make render` leaves them so, and writes down which code it ran; it took its last assert."""
     counts = [cell.execution_count for cell in code(nb)]

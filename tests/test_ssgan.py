@@ -2,7 +2,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import (
+
+from recipes.ssgan import SSGAN, build_classifier, build_generator
+from tests.tiny import (
     CLASSES,
     LABELS,
     LATENT,
@@ -15,8 +17,6 @@ from tiny import (
     ssgan,
     step,
 )
-
-from recipes.ssgan import SSGAN, build_classifier, build_generator
 
 
 def trained(network):

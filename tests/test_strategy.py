@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from recipes.dcgan import DCGAN
 from recipes.training import distribution as replicas
 from recipes.training import runtime as mode
 from tools.workers import tf_configs
@@ -115,10 +114,3 @@ def test_a_tf_config_that_cannot_be_read_is_named(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config)
     with pytest.raises(ValueError, match="TF_CONFIG=.*is not the JSON of a dictionary"):
         mode.strategy()
-
-
-def test_a_batch_that_the_devices_cannot_share_is_refused(monkeypatch):
-    gan = DCGAN(width=2)
-    monkeypatch.setattr(type(gan.distribute_strategy), "num_replicas_in_sync", 5)
-    with pytest.raises(ValueError, match="batches of 4, which 5 devices cannot share"):
-        gan.check_batch(tf.zeros((4, 28, 28, 1)))

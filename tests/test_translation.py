@@ -4,7 +4,14 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from tiny import (
+
+from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
+from recipes.datasets import scale
+from recipes.layers import ReflectionPadding2D
+from recipes.pix2pix import Pix2Pix
+from recipes.training.batches import Batches, random_jitter
+from recipes.translation import build_patchgan, build_unet, shapes, translate
+from tests.tiny import (
     assert_equal_weights,
     copies,
     cyclegan,
@@ -15,13 +22,6 @@ from tiny import (
     step,
     translator,
 )
-
-from recipes.cyclegan import CycleGAN, ImagePool, LinearDecay, build_resnet
-from recipes.datasets import scale
-from recipes.layers import ReflectionPadding2D
-from recipes.pix2pix import Pix2Pix
-from recipes.training.batches import Batches, random_jitter
-from recipes.translation import build_patchgan, build_unet, shapes, translate
 
 
 def kinds(network):
@@ -104,7 +104,7 @@ def test_the_papers_resnet():
 
 
 def test_a_step_of_pix2pix_is_the_papers():
-    gan, x, y = pix2pix(l1_weight=7.0), images(2, 3), images(2, 3, seed=1)
+    gan, (x, y) = pix2pix(l1_weight=7.0), (tf.constant(images(2, 3, seed)) for seed in (0, 1))
     generator, discriminator = copies(gan.generator, gan.discriminator)
     logs = step(gan, (x, y))
     with tf.GradientTape(persistent=True) as tape:
@@ -207,7 +207,7 @@ def test_pool_gives_new_or_old_fakes():
     assert len(set(out[3:][old])) == old.sum(), "each old fake is given once"
     held = pool.images.numpy()[:, 0, 0, 0]
     assert not set(held) & set(out[3:])
-    assert ImagePool(0, 2)(fakes) is fakes
+    np.testing.assert_array_equal(ImagePool(0, 2)(fakes), fakes)
 
 
 # Using them
@@ -226,15 +226,6 @@ def test_evaluate_measures_without_training():
     there, back = gan.translate(gan.translate(x), back=True), gan.translate(gan.translate(y, True))
     expected = np.abs(there - x).mean() + np.abs(back - y).mean()
     assert found["cycle_loss"] == pytest.approx(expected, rel=1e-5)
-
-
-def test_it_overfits_one_pair():
-    gan = pix2pix()
-    gan.compile(1e-2)
-    x = images(1, 3)
-    data = tf.data.Dataset.from_tensors((x, x[..., ::-1])).repeat(60)
-    values = gan.fit(data, epochs=3, verbose=0).history["l1_loss"]
-    assert values[-1] < values[0] / 2
 
 
 def test_one_generator_is_enough_to_translate_any_size(tmp_path):
@@ -297,8 +288,9 @@ def test_jitter_moves_both_halves_alike():
 
 
 def test_every_epoch_jitters_anew():
+    x = np.random.default_rng(0).uniform(-1, 1, (2, 32, 32, 3)).astype("float32")
     data = Batches(
-        images(2, 3), batch_size=2, seed=0, transform=lambda x, seed: random_jitter(x, seed)
+        x, batch_size=2, seed=0, transform=lambda x, seed: random_jitter(x, seed)
     ).dataset
     first, second = next(iter(data)), next(iter(data))
     assert not np.array_equal(np.sort(first, axis=0), np.sort(second, axis=0))

@@ -25,6 +25,8 @@ WIDE = 2.4  # width / height from which a phone scrolls a figure rather than shr
 # JavaScript, and with animations.
 SHOWN = ["text/html", "text/markdown", "image/svg+xml", "image/gif", "image/webp", "image/png"]
 SHOWN += ["image/jpeg", "text/latex", "text/plain"]
+FUNCTION = "<mi>(?:exp|ln|log|sin|cos|tanh)</mi>"
+THIN = '<mspace width="0.17em"></mspace>'
 LONGEST = 50_000  # characters of one output that a page shows
 
 
@@ -68,6 +70,10 @@ def formula(latex, display):
         mathml = convert(known, display=display)
     except Exception:  # it has many
         mathml = "\\"
+    # Browsers set no space around a function's name, as TeX does, and stretch a norm's bars apart.
+    mathml = re.sub(rf"({FUNCTION})(?=<m[infrs])", rf"\1{THIN}", mathml)
+    mathml = re.sub(rf"(</m[in]>)(?={FUNCTION})", rf"\1{THIN}", mathml)
+    mathml = mathml.replace("<mo>&#x02016;</mo>", '<mo stretchy="false">&#x02016;</mo>')
     # A command that it does not know is passed on with its backslash.
     return f"<code>{html.escape(latex)}</code>" if "\\" in mathml else mathml
 
