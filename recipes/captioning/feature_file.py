@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from recipes.datasets import image_files
-from recipes.datasets.files import load_json, save_json
+from recipes.datasets.files import load_json, save_json, writing
 from recipes.datasets.image_files import some
 
 ARRAY, INDEX = "features.npy", "features.json"
@@ -176,16 +176,13 @@ class PartialFeatures:
     @contextlib.contextmanager
     def _writing(self):
         try:
-            yield
-        except OSError as error:
+            with writing(self.part, ", and call again: it goes on where it stopped"):
+                yield
+        except OSError:
             if not self.progress.exists():  # nothing that could be gone on with
                 self.array = None
                 self.part.unlink(missing_ok=True)
-            raise OSError(
-                error.errno,
-                f"cannot write {self.part}: {error.strerror or error}. Make room or get the "
-                "permission, and call again: it goes on where it stopped",
-            ) from error
+            raise
 
 
 def _reserve(path):
