@@ -42,7 +42,7 @@ def upsample(x, filters, size=4, method="transposed", bias=False, paper=True):
 
 def batch_norm():
     """Batch norm with the statistics of the global batch, where several replicas share it."""
-    return layers.BatchNormalization(synchronized=distribution.several())
+    return layers.BatchNormalization(synchronized=distribution.has_replicas())
 
 
 def normalize(x, norm):

@@ -3,8 +3,6 @@
 import keras
 from keras import ops
 
-from recipes.training import distribution
-
 
 def bce(target, logits):
     """Mean binary cross-entropy of logits of any shape against one constant target.
@@ -69,21 +67,6 @@ def real_logit(class_logits):
         Float tensor, `(batch, 1)`.
     """
     return ops.logsumexp(class_logits, axis=-1, keepdims=True)
-
-
-def feature_matching_loss(real_features, fake_features):
-    """Squared distance between the mean features of two batches (Salimans et al. 2016, eq. 1).
-
-    Args:
-        real_features, fake_features: float tensors, `(batch, features)`; the batches may differ
-            in size.
-
-    Returns:
-        A scalar: the mean over the features of (mean_real - mean_fake)^2. Means are those of the
-        global batch, if replicas share one.
-    """
-    gap = distribution.mean(real_features) - distribution.mean(fake_features)
-    return ops.mean(ops.square(gap))
 
 
 def class_loss(labels, class_logits):

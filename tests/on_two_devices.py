@@ -15,7 +15,7 @@ import tensorflow as tf
 
 from recipes.captioning import CaptionBatches, ImageCaptioner, MergeCaptioner, Vocabulary
 from recipes.dcgan import DCGAN, build_discriminator, build_generator
-from recipes.training.distribution import optimizers_of, several
+from recipes.training.distribution import has_replicas, optimizers_of
 from recipes.training.runtime import set_seed, strategy
 from tests import tiny
 
@@ -28,7 +28,9 @@ VOCABULARY = Vocabulary.build(CAPTIONS)
 def gan(name, make=None, **settings):
     def build():
         made = (make or tiny.GANS[name][0])(ema_decay=0.9, **settings)
-        made.compile(1e-3, fused_updates=several(), jit_compile=several())  # both without effect
+        made.compile(
+            1e-3, fused_updates=has_replicas(), jit_compile=has_replicas()
+        )  # both without effect
         return made
 
     return build, lambda: tiny.GANS[name][1]()[1]

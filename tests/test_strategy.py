@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import tensorflow as tf
 
-from recipes.training import distribution as replicas
+from recipes.training import distribution
 from recipes.training import runtime as mode
 from tools.workers import tf_configs
 
@@ -86,7 +86,7 @@ def test_one_device_gets_the_default_strategy(monkeypatch):
     assert mode.strategy() is tf.distribute.get_strategy()
     assert mode.machines() == 1
     assert mode.is_chief()
-    assert not replicas.several()
+    assert not distribution.has_replicas()
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,11 @@
 import keras
 import numpy as np
 import pytest
+from toyworlds.streets import scene
 
 from recipes.diagrams import receptive_field
 from recipes.metrics import grid_energy
 from recipes.translation import build_patchgan, build_unet
-from toyworlds.streets import scene
 
 
 @pytest.fixture(scope="module")

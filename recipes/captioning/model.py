@@ -5,7 +5,7 @@ import tensorflow as tf
 
 from recipes.captioning.vocabulary import PAD
 from recipes.losses import masked_cross_entropy
-from recipes.training import distribution as replicas
+from recipes.training import distribution
 from recipes.training.base import RecipeModel
 
 
@@ -35,7 +35,7 @@ class CaptionModel(RecipeModel):
         Where replicas share a batch, XLA is off, and an optimizer's `clipnorm` holds for each
         replica's part of a gradient: Keras clips before it adds them up.
         """
-        if replicas.several():
+        if distribution.has_replicas():
             kwargs["jit_compile"] = False
         super().compile(optimizer=optimizer, loss=loss, **kwargs)
         self.optimizer.build(self.trainable_variables)  # a resumed run needs its state
@@ -57,12 +57,12 @@ class CaptionModel(RecipeModel):
         have to agree here, before the forward pass: if one stops for the others after that, it
         goes on with the `losses` of another, as Keras has one list for all.
         """
-        if replicas.this() is None:
+        if distribution.replica_context() is None:
             return data
         inputs, words = data
         one, count = tf.ones(()), tf.math.count_nonzero(words != PAD)
-        inputs = {**inputs, "weight": replicas.balanced(one, tf.shape(words)[0])}
-        return inputs, words, replicas.balanced(one, count, replicas.SUM)
+        inputs = {**inputs, "weight": distribution.weigh_by_count(one, tf.shape(words)[0])}
+        return inputs, words, distribution.weigh_by_count(one, count, distribution.SUM)
 
     def check_spatial(self):
         """Raises `ValueError` unless `feature_shape` has places."""

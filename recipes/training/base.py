@@ -166,7 +166,7 @@ class GAN(RecipeModel):
             jit_compile: let XLA compile the whole step; on one device only.
             **kwargs: for `keras.Model.compile`.
         """
-        several = distribution.several()  # XLA cannot add up the gradients of several replicas
+        several = distribution.has_replicas()  # XLA cannot add up the gradients of several replicas
         self.compile_settings = {
             "learning_rate": learning_rate,
             "beta_1": beta_1,

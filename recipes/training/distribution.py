@@ -7,36 +7,29 @@ over the global batch, as on one device. On one device nothing here adds an oper
 
 import keras
 import tensorflow as tf
-from keras import ops
 
 SUM, MEAN = tf.distribute.ReduceOp.SUM, tf.distribute.ReduceOp.MEAN
 
 
-def several():
+def has_replicas():
     """Whether the strategy in force has more than one replica."""
     return replica_count() > 1
 
 
-def this():
+def replica_context():
     """TensorFlow's context of the replica that runs, where it is one of several; else None."""
-    return tf.distribute.get_replica_context() if several() else None
+    return tf.distribute.get_replica_context() if has_replicas() else None
 
 
-def balanced(value, count, reduction=MEAN):
+def weigh_by_count(value, count, reduction=MEAN):
     """A mean over this replica's `count` elements, so weighted that the mean (or the sum) over the
     replicas is the mean over all elements."""
-    replica = this()
+    replica = replica_context()
     if replica is None:
         return value
     count = tf.cast(count, value.dtype)
     weight = tf.math.divide_no_nan(count, replica.all_reduce(reduction, count))
     return tf.math.multiply_no_nan(value, weight)  # of no rows it is NaN, and weighs nothing
-
-
-def mean(x):
-    """The mean over the first axis, of the rows of all replicas."""
-    value, replica = ops.mean(x, axis=0), this()
-    return value if replica is None else replica.all_reduce(MEAN, balanced(value, tf.shape(x)[0]))
 
 
 def optimizers_of(model):
@@ -70,8 +63,8 @@ def broadcast_from_chief(model, number):
     @tf.function
     def copy(number):
         def first(x):
-            mine = tf.where(this().replica_id_in_sync_group == 0, x, tf.zeros_like(x))
-            return this().all_reduce(SUM, mine)
+            mine = tf.where(replica_context().replica_id_in_sync_group == 0, x, tf.zeros_like(x))
+            return replica_context().all_reduce(SUM, mine)
 
         for variable in training_state(model):
             variable.assign(first(variable.value))
@@ -90,7 +83,7 @@ def own_rows(draw, count):
         draw: function of a number of rows, which returns that many.
         count: int or int tensor, the rows of this replica; all have equally many.
     """
-    replica = this()
+    replica = replica_context()
     if replica is None:
         return draw(count)
     first = replica.replica_id_in_sync_group * count
@@ -99,7 +92,7 @@ def own_rows(draw, count):
 
 def gather(rows):
     """The rows of all replicas, from those of this one."""
-    return rows if this() is None else this().all_gather(rows, axis=0)
+    return rows if replica_context() is None else replica_context().all_gather(rows, axis=0)
 
 
 def replica_count():
