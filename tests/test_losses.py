@@ -28,7 +28,7 @@ def test_bce_is_finite_where_the_probability_is_not_representable():
 def test_discriminator_loss_smooths_the_real_side_only(logits):
     real, fake = logits, logits - 1
     expected = losses.bce(0.9, real) + losses.bce(0.0, fake)
-    assert float(losses.discriminator_loss(real, fake, real_target=0.9)) == float(expected)
+    assert float(losses.discriminator_loss(real, fake, label_smoothing=0.1)) == float(expected)
 
 
 def test_generator_loss_is_low_when_the_discriminator_is_fooled():
