@@ -154,7 +154,7 @@ def png(bits, colours, row, clear):
         (4, 0, b"\x01\x2f", b"\0\2", [0, 17, 255, 255]),
         (8, 0, b"\0\1\2", b"\0\1", [0, 255, 2]),
         (16, 0, b"\0\0\x80\x80\x40\x40", b"\x80\x80", [0, 255, 64]),
-        (16, 2, b"\1\1\2\2\3\3\4\4\5\5\6\6", b"\1\1\2\2\3\3", [255, 4]),
+        (16, 2, b"\1\0\2\0\3\0\4\0\5\0\6\0", b"\1\0\2\0\3\0", [255, 4]),
     ],
 )
 def test_a_transparent_colour_of_any_depth_is_white(tmp_path, bits, colours, row, clear, expected):
@@ -403,7 +403,7 @@ def test_what_follows_the_end_does_no_harm(tmp_path, suffix, more):
 def test_a_few_spare_bytes_before_the_end_of_a_jpeg_do_no_harm(tmp_path):
     path = save(tmp_path / "a.jpg", RGB)
     whole = image_files.read(path)
-    path.write_bytes(path.read_bytes()[:-2] + b"\0\1\xff\xd9")  # as some cameras write them
+    path.write_bytes(path.read_bytes()[:-2] + b"\0\1" * 5 + b"\xff\xd9")  # as some cameras write them
     assert np.array_equal(image_files.read(path), whole)
 
 
