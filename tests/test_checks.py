@@ -8,8 +8,10 @@ import pytest
 import tensorflow as tf
 
 from recipes.training.checks import check_images, first_batch
-from tests.recipe_table import IMAGES, make_dcgan
+from tests import tiny
+from tests.recipe_table import RECIPES
 
+make_dcgan, IMAGES = RECIPES["dcgan"].make, tiny.images(8)
 BYTES = ((IMAGES + 1) * 127.5).astype("uint8")
 
 

@@ -278,6 +278,7 @@ class GAN(RecipeModel):
 
     def check_input(self, network, images, name):
         """Raises `ValueError` unless `images` are what a network of one input takes."""
+        check_images(images, name)
         sizes = np.shape(images)[1:]  # of images where the network's is open
         shape = zip(network.input_shape[1:], sizes, strict=False)
         check_images(images, name, tuple(wanted or size for wanted, size in shape))
