@@ -8,7 +8,7 @@ from keras import layers
 BATCH = 256
 
 
-def train_evaluator(images, labels, epochs=4, seed=0):
+def train_evaluator(images, labels, epochs=12, seed=0):
     """A small classifier that scores generated images, trained in seconds.
 
     Fréchet distance and class coverage are usually measured on an ImageNet network's features. For
