@@ -13,7 +13,13 @@ from recipes.plotting.figures import GREY, finish
 WIDTH = 6  # inches; one unit of x and y is one inch
 DATA, GENERATOR, DISCRIMINATOR, LOSS, FROZEN = "#5b6570", "#0072b2", "#bf4f00", "#00795a", "#7d55a0"
 ATTENTION = DISCRIMINATOR
-NO_MAPS = ("UpSampling2D", "Concatenate", "ZeroPadding2D", "ReflectionPadding2D")  # only pass on
+NO_MAPS = (
+    "UpSampling2D",
+    "BilinearUpsampling2D",
+    "Concatenate",
+    "ZeroPadding2D",
+    "ReflectionPadding2D",
+)  # only pass on
 
 
 def canvas(height):

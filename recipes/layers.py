@@ -34,10 +34,20 @@ def upsample(x, filters, size=4, method="transposed", bias=False, paper=True):
     if method == "transposed":
         return conv(filters, size, 2, transposed=True, bias=bias, paper=paper)(x)
     if method in ("resize", "bilinear"):
-        kind = "nearest" if method == "resize" else method
-        x = layers.UpSampling2D(2, interpolation=kind)(x)
+        x = layers.UpSampling2D(2)(x) if method == "resize" else BilinearUpsampling2D()(x)
         return conv(filters, size - 1 + size % 2, 1, bias=bias, paper=paper)(x)
     raise ValueError(f"method {method!r} is unknown; known are: 'transposed', 'resize', 'bilinear'")
+
+
+@keras.saving.register_keras_serializable(package="recipes")
+class BilinearUpsampling2D(layers.Layer):
+    """Doubles height and width. Keras' UpSampling2D fails on images of several sizes."""
+
+    def call(self, x):
+        return tf.cast(tf.image.resize(x, 2 * tf.shape(x)[1:3]), x.dtype)
+
+    def compute_output_shape(self, shape):
+        return (shape[0], *(None if n is None else 2 * n for n in shape[1:3]), shape[3])
 
 
 def batch_norm():

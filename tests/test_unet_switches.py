@@ -7,7 +7,7 @@ from toyworlds.streets import scene
 
 from recipes.diagrams import receptive_field
 from recipes.metrics import grid_energy
-from recipes.translation import build_patchgan, build_unet
+from recipes.translation import build_patchgan, build_unet, translate
 
 
 @pytest.fixture(scope="module")
@@ -31,6 +31,14 @@ def test_the_input_skip_hands_on_every_pixel(maps):
     kernel[1, 1, 4:] = np.eye(3)  # nothing of the 4 filters, all of the image
     network.layers[-2].set_weights([kernel, np.zeros(3)])
     np.testing.assert_allclose(network(maps), np.tanh(maps), atol=1e-5)
+
+
+def test_bilinear_upsampling_takes_images_of_several_sizes(tmp_path):
+    build_unet(32, 4, "instance", upsampling="bilinear").save(tmp_path / "generator.keras")
+    network = keras.models.load_model(tmp_path / "generator.keras")
+    for height, width in ((64, 64), (32, 96), (40, 33)):
+        image = np.zeros((height, width, 3), np.float32)
+        assert translate(network, image).shape == image.shape
 
 
 @pytest.mark.parametrize(("halvings", "side"), [(3, 70), (2, 34), (1, 16)])
