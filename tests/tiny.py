@@ -48,7 +48,8 @@ def critic(outputs=1, dropout=0.0):
 
 def translator(dropout=0.0):
     x = image = keras.Input((None, None, 3))
-    x = layers.ReLU()(batch_norm()(layers.Conv2D(3, 3, padding="same")(Mark()(x))))
+    # No bias before a norm: its gradient is but rounding, which Adam makes as large as any.
+    x = layers.ReLU()(batch_norm()(layers.Conv2D(3, 3, padding="same", use_bias=False)(Mark()(x))))
     x = layers.Conv2D(3, 3, padding="same", dtype="float32")(layers.Dropout(dropout)(x))
     return keras.Model(image, layers.Activation("tanh")(x))
 
