@@ -403,7 +403,9 @@ def test_what_follows_the_end_does_no_harm(tmp_path, suffix, more):
 def test_a_few_spare_bytes_before_the_end_of_a_jpeg_do_no_harm(tmp_path):
     path = save(tmp_path / "a.jpg", RGB)
     whole = image_files.read(path)
-    path.write_bytes(path.read_bytes()[:-2] + b"\0\1" * 5 + b"\xff\xd9")  # as some cameras write them
+    path.write_bytes(
+        path.read_bytes()[:-2] + b"\0\1" * 5 + b"\xff\xd9"
+    )  # as some cameras write them
     assert np.array_equal(image_files.read(path), whole)
 
 

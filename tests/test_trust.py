@@ -21,7 +21,7 @@ from PIL import Image
 from recipes.captioning import Captioner, ImageCaptionFeatureExtractor, MergeCaptioner, Vocabulary
 from recipes.captioning.features import Features
 from recipes.datasets import archives, cityscapes, coco, fashion_mnist, flickr8k
-from recipes.dcgan import DCGAN
+from recipes.dcgan import DCGAN, build_discriminator, build_generator
 
 ROOT = Path(__file__).parents[1]
 
@@ -250,7 +250,7 @@ def test_the_lambda_layer_is_as_hostile_as_was_meant(tmp_path, mark):
 def test_a_gan_whose_settings_hold_code(tmp_path, mark):
     """As notebooks load it."""
     path = tmp_path / "gan.keras"
-    gan = DCGAN(width=2, latent_dim=2)
+    gan = DCGAN(build_generator(width=2, latent_dim=2), build_discriminator(width=2))
     gan.compile()
     gan.save(path)
     keras.models.load_model(path)
@@ -258,9 +258,13 @@ def test_a_gan_whose_settings_hold_code(tmp_path, mark):
     with zipfile.ZipFile(tmp_path / "evil.keras") as archive:
         evil = json.loads(archive.read("config.json"))["config"]["layers"][1]
     whole = path.read_bytes()
-    for place in ("config", "compile_config"):
+    for place, name in (("config", "generator"), ("compile_config", "learning_rate")):
         path.write_bytes(whole)
-        changed_config(path, lambda value, place=place: value[place].update(learning_rate=evil))
+
+        def change(value, place=place, name=name):
+            value[place][name] = evil
+
+        changed_config(path, change)
         with pytest.raises((ValueError, TypeError)):
             keras.models.load_model(path)
         assert not mark.exists()
