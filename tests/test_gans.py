@@ -309,3 +309,11 @@ def test_a_discriminator_of_any_size_takes_any_size():
     model.discriminator = keras.Model(inputs, keras.layers.Dense(1)(pooled))
     model.check_batch(images())
     assert critic().input_shape[1:] == (8, 8, 1)
+
+
+def test_fused_updates_are_compiled_once_in_eager_mode_too():
+    model, data = GANS["pix2pix"][0](), GANS["pix2pix"][1]
+    model.compile(1e-3, fused_updates=True, run_eagerly=True)
+    model.fit(data()[1], epochs=2, verbose=0)
+    counts = [update.experimental_get_tracing_count() for update in model.updates_of.values()]
+    assert counts == [1] * len(model.trained)

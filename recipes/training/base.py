@@ -114,7 +114,7 @@ class GAN(RecipeModel):
             for name in self.averaged:
                 setattr(self, f"ema_{name}", frozen_copy(networks[name], f"ema_{name}"))
         self.trackers = [keras.metrics.Mean(name) for name in self.reported]
-        self.fused_updates = False
+        self.updates_of = {}
         self.built = True  # its networks are
 
     def save_own_variables(self, store):
@@ -175,12 +175,14 @@ class GAN(RecipeModel):
             "jit_compile": jit_compile,
             **kwargs,
         }
-        self.fused_updates = fused_updates and not several
+        self.updates_of = {}  # compiled once: in eager mode, a new function would be at each step
         for name in self.trained:
             rate = learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
             optimizer = keras.optimizers.Adam(rate, beta_1, beta_2)
             optimizer.build(getattr(self, name).trainable_variables)  # a resumed run needs it
             setattr(self, f"{name}_optimizer", optimizer)
+            if fused_updates and not several:
+                self.updates_of[name] = tf.function(optimizer.apply, jit_compile=True)
         super().compile(
             optimizer=getattr(self, f"{self.trained[0]}_optimizer"),
             jit_compile=jit_compile and not several,
@@ -240,12 +242,9 @@ class GAN(RecipeModel):
                 self.update_average(name)
 
     def apply_gradients(self, name, gradients):
-        optimizer = getattr(self, f"{name}_optimizer")
-        variables = getattr(self, name).trainable_variables
-        if self.fused_updates:
-            tf.function(lambda g: optimizer.apply(g, variables), jit_compile=True)(gradients)
-        else:
-            optimizer.apply(gradients, variables)
+        """One Adam step with `gradients` on the network `name`; compiled by XLA, if asked for."""
+        # The optimizer was built for the network's trainable variables, and has them itself.
+        self.updates_of.get(name, getattr(self, f"{name}_optimizer").apply)(gradients)
 
     def update_average(self, name):
         """One step of the moving average of a network's weights (Polyak and Juditsky 1992).
