@@ -5,6 +5,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
+from recipes.training.checks import check_images
+
 BATCH = 256
 
 
@@ -162,6 +164,8 @@ def image_distances(outputs, targets):
         similarity (Wang et al. 2004; 1 for equal images). SSIM compares means and contrasts with
         constants for values from 0 up, so it is taken of (x + 1) / 2, in [0, 1].
     """
+    check_images(outputs, "outputs")
+    check_images(targets, "targets")
     outputs, targets = np.asarray(outputs, np.float32), np.asarray(targets, np.float32)
     if outputs.shape != targets.shape:
         raise ValueError(f"outputs of shape {outputs.shape}, but targets of {targets.shape}")

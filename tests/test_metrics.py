@@ -189,3 +189,10 @@ def test_shrink():
     small = metrics.shrink(np.arange(6.0)[:, None, None, None] * np.ones((6, 32, 48, 3)), 16)
     assert small.shape == (6, 16, 16, 3)
     np.testing.assert_allclose(small[:, 3, 3, 0], np.arange(6), atol=1e-5)
+
+
+def test_image_distances_refuse_values_that_are_not_in_minus_one_to_one():
+    with pytest.raises(ValueError, match="outputs: dtype uint8"):
+        metrics.image_distances(np.zeros((1, 16, 16, 3), np.uint8), np.zeros((1, 16, 16, 3)))
+    with pytest.raises(ValueError, match="targets: holds NaN"):
+        metrics.image_distances(np.zeros((1, 16, 16, 3)), np.full((1, 16, 16, 3), np.nan))
