@@ -269,13 +269,7 @@ class Bench:
         import numpy as np
         import tensorflow as tf
 
-        from recipes.captioning import (
-            CaptionBatches,
-            ImageCaptioner,
-            MergeCaptioner,
-            TransformerCaptioner,
-            Vocabulary,
-        )
+        from recipes.captioning import CaptionBatches, Vocabulary
         from recipes.training.batches import set_epoch
 
         began = time.monotonic()
@@ -285,11 +279,7 @@ class Bench:
         seed, fine_tune = settings["seed"], settings.get("fine_tune")
         vocabulary = Vocabulary.build(self.train.captions, min_count=settings["min_count"])
         table = self.table(settings["features"], kind)
-        build = {
-            "merge": MergeCaptioner,
-            "attention": ImageCaptioner,
-            "transformer": TransformerCaptioner,
-        }[kind]
+        build = captioner_class(kind)
         keras.utils.set_random_seed(seed)
         model = build(len(vocabulary), table.shape[1:], seed=seed, **settings["model"])
         count = len(self.train)
@@ -467,12 +457,7 @@ class Bench:
         import numpy as np
         import tensorflow as tf
 
-        from recipes.captioning import (
-            ImageCaptioner,
-            MergeCaptioner,
-            TransformerCaptioner,
-            Vocabulary,
-        )
+        from recipes.captioning import Vocabulary
 
         files = [self.out / "features" / f"{kind}_{seed}.npz" for seed in (0, 1)]
         while not all(file.exists() for file in files):
@@ -483,11 +468,7 @@ class Bench:
         settings = BASELINES[kind]
         vocabulary = Vocabulary.build(self.train.captions, min_count=4)
         table = self.table(settings["features"], kind)
-        build = {
-            "merge": MergeCaptioner,
-            "attention": ImageCaptioner,
-            "transformer": TransformerCaptioner,
-        }[kind]
+        build = captioner_class(kind)
         keras.utils.set_random_seed(0)
         models = [build(len(vocabulary), table.shape[1:], **settings["model"]) for _ in files]
         for model, file in zip(models, files, strict=True):
@@ -514,6 +495,16 @@ class Bench:
         features = tf.cast(table[len(self.train) :], tf.float32).numpy()
         scores, _ = self.measure(Ensemble(), vocabulary, features)
         self.write({"name": "ensemble of two seeds", "kind": kind, "last": scores})
+
+
+def captioner_class(kind):
+    from recipes.captioning import ImageCaptioner, MergeCaptioner, TransformerCaptioner
+
+    return {
+        "merge": MergeCaptioner,
+        "attention": ImageCaptioner,
+        "transformer": TransformerCaptioner,
+    }[kind]
 
 
 if __name__ == "__main__":
