@@ -1,21 +1,23 @@
 """Attacks that are stronger than FGSM, the accuracy that they leave, and what they are made of.
 
-`model`, `images`, `labels`, `epsilon` and `bounds` are those of `recipes.fgsm.fgsm`, and so is what
-an attack returns, if nothing else is said. `norm` is "inf" or 2, `seed` an int.
+Arguments and results are those of `recipes.fgsm.fgsm` where nothing else is said; `norm` is "inf"
+or 2, `seed` an int, and a `ValueError` names what does not fit.
 """
 
 from functools import partial
 
-import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.training.checks import check_images, check_labels
+from recipes.classifiers import compiled, predict
+from recipes.training import checks
 
 BOUNDS = (-1.0, 1.0)
 TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
 SIGNS = np.float32([-1, 1])
-# The parts of its queries after which Square halves the area of its squares.
+# The parts of its steps after which APGD looks back, each 3 % closer than the last, down to 6 %;
+# and of its queries, after which Square halves the area of its squares.
+CHECKPOINTS = (0.22, 0.41, 0.57, 0.70, 0.80, 0.87, 0.93, 0.99)
 HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
 
@@ -25,37 +27,35 @@ def apgd(
 ):  # fmt: skip
     """Auto-PGD (Croce, Hein 2020): PGD with momentum that finds its step sizes itself.
 
-    Each image's step begins at 2 * epsilon. At checkpoints that come closer and closer it is
-    halved, and the image goes back to its best point, where fewer than three quarters of the
-    steps since the last checkpoint raised the loss, or where neither the best loss nor the step
-    has changed since.
+    Each image's step begins at 2 * epsilon. At checkpoints it is halved, and the image goes back
+    to its best point, where fewer than three quarters of the steps since the last one raised the
+    loss, or where neither the best loss nor the step has changed since.
 
     Args:
         steps: number of gradients.
         loss: "ce", cross-entropy; "dlr", the difference of logits ratio, which does not depend on
             the scale of the logits; or "targeted", which leads with that ratio to each of the
-            likeliest other classes in turn, as long as an image stands (APGD-T).
-        targets: number of those classes; each takes `steps` gradients.
+            likeliest `targets` other classes in turn, as long as an image stands (APGD-T).
 
     Returns:
         For each image a point that fools the model, or else the one with the highest loss.
     """
-    check("norm", norm, ("inf", 2))
-    check("loss", loss, ("ce", "dlr", "targeted"))
-    logits, images, labels = prepare(model, images, labels, bounds)
+    losses = {"ce": log_odds, "dlr": dlr, "targeted": targeted_dlr}
+    checks.check_known("loss", loss, losses)
+    checks.check_count("steps", steps)
+    checks.check_count("targets", targets)
+    logits, images, labels = prepare(model, images, labels, norm, bounds)
     if loss != "ce" and logits.classes < 4:
         raise ValueError(f"loss {loss!r} needs 4 classes, but the model has {logits.classes}")
-    options = check_epsilon(epsilon), steps, norm, bounds, seed
-    if loss != "targeted":
-        function = {"ce": log_odds, "dlr": dlr}[loss]
-        return _apgd(logits, images, labels, labels, function, *options)[0].numpy()
-    likeliest = np.argsort(-logits(images).numpy())
-    others = likeliest[likeliest != labels.numpy()[:, None]].reshape(len(images), -1)
+    options = losses[loss], checks.check_epsilon(epsilon), steps, norm, bounds, seed
+    leads = [labels]
+    if loss == "targeted":
+        likeliest = np.argsort(-logits(images).numpy())
+        leads = likeliest[likeliest != labels.numpy()[:, None]].reshape(len(images), -1).T
     made, standing = images.numpy(), np.arange(len(images))
-    for target in others.T[:targets]:
-        x, y, t = (tf.gather(tensor, standing) for tensor in (images, labels, target))
-        x, fooled = _apgd(logits, x, y, t, targeted_dlr, *options)
-        made[standing] = x
+    for target in leads[:targets]:
+        rows = (tf.gather(tensor, standing) for tensor in (images, labels, target))
+        made[standing], fooled = _apgd(logits, *rows, *options)
         standing = standing[~fooled.numpy()]
         if not len(standing):
             break
@@ -70,7 +70,7 @@ def _apgd(logits, images, labels, targets, loss, epsilon, steps, norm, bounds, s
     made, best, best_gradient, best_value = x, x, gradient, value
     size = tf.fill(value.shape, np.float32(2 * epsilon))
     rises, value_then, halved = tf.zeros_like(value), value, tf.ones_like(fooled)
-    last, checkpoints = 0, apgd_checkpoints(steps)
+    last, checkpoints = 0, [np.ceil(round(share * steps, 6)) for share in CHECKPOINTS]
     for step in range(1, steps):
         ahead = project(x + size * direction(gradient, norm), images, epsilon, norm, bounds)
         if step > 1:  # 0.75 of the step, and 0.25 of the one before
@@ -93,47 +93,32 @@ def _apgd(logits, images, labels, targets, loss, epsilon, steps, norm, bounds, s
     return tf.where(fooled, made, best), tf.reshape(fooled, (-1,))
 
 
-def apgd_checkpoints(steps):
-    """The steps at which APGD looks back: after 22 %, then 19, 16 ... 6 % of all more."""
-    checkpoints, share, at = [], 0.22, 0.22
-    while at < 1:
-        checkpoints.append(int(np.ceil(round(at * steps, 6))))
-        share = max(share - 0.03, 0.06)
-        at += share
-    return checkpoints
-
-
 def square(
     model, images, labels=None, *, epsilon, queries=1000, share=0.8, norm="inf", bounds=BOUNDS,
     seed=0, count_queries=False,
 ):  # fmt: skip
     """Square (Andriushchenko et al. 2020): random search, which needs no gradient.
 
-    In the norm "inf" it begins with vertical stripes of -epsilon and +epsilon, and then sets a
-    square at a random place to -epsilon or +epsilon in each channel. In the norm 2 it begins with
-    a grid of bumps, and then moves what was added in one square into a bump in another. An image
-    keeps a change that raises its margin; the squares shrink as the search goes on.
+    It begins with vertical stripes of -epsilon and +epsilon ("inf") or a grid of bumps (2). Then it
+    sets random squares to -epsilon or +epsilon, or moves what was added in one into a bump in
+    another. An image keeps a change that raises its margin; the squares shrink as time goes on.
 
     Args:
         queries: how often the model may be asked about each image.
-        share: how much of the image the first square covers; the paper has 0.05 ("inf") and 0.1
-            (2) for ImageNet, AutoAttack 0.8.
-        count_queries: whether to return a pair: the images, and the queries that each took, ints
-            `(batch,)`, all of them where the model was not fooled.
+        share: how much of the image the first square covers: AutoAttack's; the paper's are smaller.
+        count_queries: whether to return a pair: the images, and the queries that each took, int64
+            `(batch,)`; `queries` where the model was not fooled.
     """
-    check("norm", norm, ("inf", 2))
-    if queries < 1:
-        raise ValueError(f"queries {queries}: at least 1 is needed for each image")
-    logits, images, labels = prepare(model, images, labels, bounds)
-    epsilon, rng = check_epsilon(epsilon), np.random.default_rng(seed)
+    checks.check_count("queries", queries)
+    logits, images, labels = prepare(model, images, labels, norm, bounds)
+    epsilon, rng = checks.check_epsilon(epsilon), np.random.default_rng(seed)
     propose = {"inf": _square_inf, 2: _square_2}[norm]
     made, used = images.numpy(), np.full(len(images), queries)
-    standing, best = np.arange(len(images)), np.float32(-np.inf)
-    x = images
+    standing, x, best = np.arange(len(images)), images, np.float32(-np.inf)
     for query in range(1, queries + 1):
         halvings = np.searchsorted(HALVED, (query - 1) / queries)
-        side = round(np.sqrt(share / 2**halvings * images.shape[1] * images.shape[2]))
-        side = 0 if query == 1 else min(max(side, 1), *images.shape[1:3])
+        side = round(np.sqrt(share / 2**halvings * np.prod(images.shape[1:3])))
+        side = 0 if query == 1 else min(max(side, 1), *images.shape[1:3])  # 0: the beginning
         new = tf.clip_by_value(propose(rng, x, images, epsilon, side), *bounds)
         value = margin(logits(new), labels)[:, None, None, None]
         x, best = tf.where(value > best, new, x), tf.maximum(value, best)
@@ -158,7 +143,7 @@ def _square_inf(rng, x, images, epsilon, side):
 
 def _square_2(rng, x, images, epsilon, side):
     batch, height, width, channels = images.shape
-    added, signs = x - images, (batch, 1, 1, channels)
+    added, signs, plane = x - images, (batch, 1, 1, channels), (1, 2)
     if not side:
         side = max(min(height, width) // 5, 1)
         for place in np.ndindex(height // side, width // side):
@@ -169,16 +154,10 @@ def _square_2(rng, x, images, epsilon, side):
     one, two = (_placed(rng, np.ones((side, side)), height, width) for _ in range(2))
     both = np.maximum(one, two)
     bump = _placed(rng, _bump(rng, side), height, width, np.argwhere(one[0, :, :, 0])[0])
-    bump = bump * rng.choice(SIGNS, signs) + added * one / tf.maximum(_length(added * one), TINY)
-    bump /= tf.maximum(_length(bump), TINY)
+    bump = direction(bump * rng.choice(SIGNS, signs) + direction(added * one, 2, plane), 2, plane)
     unused = tf.maximum(epsilon**2 - size_of(added, 2) ** 2, 0) / channels
-    added = added * (1 - both) + bump * tf.sqrt(_length(added * both) ** 2 + unused)
+    added = added * (1 - both) + bump * tf.sqrt(size_of(added * both, 2, plane) ** 2 + unused)
     return images + epsilon * direction(added, 2)
-
-
-def _length(x):
-    """The L2 norm of each channel of each image, `(batch, 1, 1, channels)`."""
-    return tf.sqrt(tf.reduce_sum(x**2, (1, 2), keepdims=True))
 
 
 def _placed(rng, square, height, width, place=None):
@@ -201,24 +180,19 @@ def _bump(rng, side):
     return bump.T if rng.random() < 0.5 else bump
 
 
-def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bounds=BOUNDS):
+def fmn(model, images, labels=None, *, steps=100, norm="inf", bounds=BOUNDS):
     """Fast minimum-norm attack (Pintor et al. 2021): the nearest image that fools the model.
 
-    It follows the gradient of the margin inside a ball that shrinks while the model is fooled and
-    grows while it is not, until the image lies on the boundary of its class.
-
-    Args:
-        steps: number of gradients.
-        step_size: L2 length of the first step, by default the width of `bounds`; the last step is
-            a hundredth of it.
+    In `steps` gradients it follows that of the margin inside a ball that shrinks while the model
+    is fooled and grows while it is not, until the image lies on the boundary of its class.
 
     Returns:
         `(made, distances)`: float32 arrays, of the shape of `images` and `(batch,)`; where nothing
         was found, the image itself and `inf`.
     """
-    check("norm", norm, ("inf", 2))
-    low, high = check_bounds(bounds)
-    logits, images, labels = prepare(model, images, labels, bounds)
+    checks.check_count("steps", steps)
+    logits, images, labels = prepare(model, images, labels, norm, bounds)
+    low, high = checks.check_bounds(bounds)
     x = best = images
     nearest = radius = tf.fill((len(images), 1, 1, 1), np.float32(np.inf))
     farthest = size_of(tf.maximum(images - low, high - images), norm)
@@ -236,33 +210,31 @@ def fmn(model, images, labels=None, *, steps=100, step_size=None, norm="inf", bo
         grown = tf.where(found, radius * (1 + gamma), distance - 1.01 * value / slope)
         radius = tf.where(fooled, tf.minimum(radius * (1 - gamma), nearest), grown)
         radius = tf.minimum(radius, farthest)
-        length = (high - low if step_size is None else step_size) * (0.01 + 0.99 * cosine)
+        length = (high - low) * (0.01 + 0.99 * cosine)
         x = project(x + length * direction(gradient, 2), images, radius, norm, bounds)
     return best.numpy(), nearest.numpy().ravel()
 
 
 def robust_accuracy(
-    model, dataset, epsilon, *, norm="inf", steps=100, targets=9, queries=5000, bounds=BOUNDS,
-    batch_size=250, seed=0,
-):  # fmt: skip
+    model, dataset, epsilon, *, steps=100, targets=9, queries=5000, batch_size=250, **options
+):
     """The accuracy that APGD-CE, APGD-T and Square leave together, as AutoAttack measures it.
 
     Each attack gets the images that still stand (Croce, Hein 2020; without their attack FAB). The
-    arguments are those of `accuracy_under_attack`, `apgd` and `square`.
+    arguments are those of `accuracy_under_attack`, `apgd` and `square`; `options` go to all three.
 
     Returns:
-        A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", "Square"; the last one is
-        the robust accuracy.
+        A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", and "Square", the result.
     """
-    common = {"epsilon": epsilon, "norm": norm, "bounds": bounds, "seed": seed}
+    options["epsilon"] = epsilon
     attacks = {
         "clean": lambda model, images, labels: images,
-        "APGD-CE": partial(apgd, steps=steps, **common),
-        "APGD-T": partial(apgd, loss="targeted", targets=targets, steps=steps, **common),
-        "Square": partial(square, queries=queries, **common),
+        "APGD-CE": partial(apgd, steps=steps, **options),
+        "APGD-T": partial(apgd, loss="targeted", targets=targets, steps=steps, **options),
+        "Square": partial(square, queries=queries, **options),
     }
     left, total = dict.fromkeys(attacks, 0), 0
-    for images, labels in batches(dataset, batch_size):
+    for images, labels in batches(model, dataset, batch_size):
         total += len(labels)
         for name, attack in attacks.items():
             if len(labels):
@@ -279,14 +251,14 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
         dataset: a `tf.data.Dataset` of batches (images, labels), or a pair of arrays.
         epsilons: list of floats.
         attack: `fgsm`, `pgd`, `random_signs`, `apgd`, `square`, or a function with their arguments.
-        batch_size: images in a batch, where `dataset` is a pair of arrays.
+        batch_size: how many images are attacked at once, at most.
         **options: go to the attack: `steps=20`, `norm=2`, `bounds=(0, 1)`.
 
     Returns:
         float array in [0, 1], `(epsilons,)`.
     """
     right, total = np.zeros(len(epsilons)), 0
-    for images, labels in batches(dataset, batch_size):
+    for images, labels in batches(model, dataset, batch_size):
         total += len(labels)
         for i, epsilon in enumerate(epsilons):
             made = attack(model, images, labels, epsilon=epsilon, **options)
@@ -294,28 +266,16 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
     return right / total
 
 
-def predict(model, images, batch_size=128):
-    """What the model sees in images, and how sure it is.
-
-    Args:
-        images: float array, `(..., height, width, channels)`.
-        batch_size: how many are classified at once.
-
-    Returns:
-        `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(...)`.
-    """
-    images = np.asarray(images)
-    if images.ndim < 4:
-        raise ValueError(
-            f"images: shape {images.shape}, but (..., batch, height, width, channels) is needed"
-        )
-    flat = images.reshape(-1, *images.shape[-3:]).astype(np.float32, copy=False)
-    logits, cuts = compiled(model, flat), range(batch_size, len(flat), batch_size)
-    values = [logits(tf.constant(batch)) for batch in np.split(flat, cuts)]
-    probabilities = tf.nn.softmax(tf.concat(values, 0)).numpy()
-    return tuple(
-        p.reshape(images.shape[:-3]) for p in (probabilities.argmax(1), probabilities.max(1))
-    )
+def batches(model, dataset, size):
+    """Checked arrays (images, labels) of a dataset, or of a pair of arrays, at most `size` each."""
+    classes, total = compiled(model).classes, 0
+    for images, labels in [dataset] if isinstance(dataset, tuple) else dataset:
+        images, labels = np.asarray(images), checks.class_numbers(labels, classes, len(images))
+        total += len(labels)
+        for i in range(0, len(labels), size):
+            yield images[i : i + size], labels[i : i + size]
+    if not total:
+        raise ValueError("dataset: it is empty, not one image came out of it")
 
 
 # The losses, of logits, labels and, for one of them, targets: `(batch,)`.
@@ -355,14 +315,14 @@ def _split(logits, labels):
     return tf.gather(logits, labels, batch_dims=1), tf.where(own, logits.dtype.min, logits)
 
 
-# What attacks are made of.
+# What attacks are made of. A norm is that of each image, or of each of its channels: axes (1, 2).
 
 
-def direction(gradient, norm):
+def direction(gradient, norm, axes=(1, 2, 3)):
     """The sign of a gradient, or the gradient divided by its norm 1 or 2."""
     if norm == "inf":
         return tf.sign(gradient)
-    return gradient / tf.maximum(size_of(gradient, norm), TINY)
+    return gradient / tf.maximum(size_of(gradient, norm, axes), TINY)
 
 
 def project(x, images, epsilon, norm, bounds):
@@ -375,181 +335,32 @@ def project(x, images, epsilon, norm, bounds):
     return tf.clip_by_value(images + gap, *bounds)
 
 
-def size_of(x, norm):
+def size_of(x, norm, axes=(1, 2, 3)):
     """The norm of each image, `(batch, 1, 1, 1)`."""
-    most = tf.reduce_max(tf.abs(x), (1, 2, 3), keepdims=True)
+    most = tf.reduce_max(tf.abs(x), axes, keepdims=True)
     if norm == "inf":
         return most
     x = x / tf.maximum(most, TINY)  # else the squares of small numbers would vanish
-    total = tf.reduce_sum(tf.abs(x) ** norm, (1, 2, 3), keepdims=True)
+    total = tf.reduce_sum(tf.abs(x) ** norm, axes, keepdims=True)
     return most * (total if norm == 1 else tf.sqrt(total))
 
 
 def random_point(shape, seed, norm):
-    """A random point of the unit ball for each image, evenly spread."""
+    """For each image a random point of the unit ball; in the norm 2 of the ball's surface."""
     if norm == "inf":
         return tf.random.stateless_uniform(shape, seed, -1.0, 1.0)
-    seeds = tf.unstack(tf.random.split(seed, 2))
-    point = tf.random.stateless_normal(shape, seeds[0])
-    radius = tf.random.stateless_uniform((shape[0], 1, 1, 1), seeds[1])
-    size = tf.cast(tf.reduce_prod(shape[1:]), tf.float32)
-    return direction(point, 2) * radius ** (1 / size)
+    return direction(tf.random.stateless_normal(shape, seed), 2)
 
 
-def compiled(model, images=None):
-    """`Compiled(model)`, made once and kept on the model, as Keras keeps what `predict` compiles.
-
-    `images`, if given, have to fit the model.
-    """
-    if not isinstance(model, keras.Model):
-        raise ValueError(f"model: a keras.Model is needed, not {type(model).__name__}")
-    if len(getattr(model, "inputs", None) or [0]) != 1:
-        raise ValueError(f"model: it has {len(model.inputs)} inputs, but one, images, is needed")
-    try:
-        shape = model.input_shape[1:]
-    except (AttributeError, ValueError):  # a subclass of keras.Model
-        raise ValueError(
-            "model: the shape of its images is unknown; name it: "
-            "keras.Sequential([keras.Input(shape), model])"
-        ) from None
-    given = shape if images is None else images.shape[1:]
-    if any(n not in (None, m) for n, m in zip(shape, given, strict=True)):
-        raise ValueError(
-            f"images: shape {images.shape}, but the model takes {(None, *shape)}; "
-            "recipes.datasets.image_files.load reads files in colour, at any size"
-        )
-    if not hasattr(model, "compiled_for_attacks"):
-        model.compiled_for_attacks = Compiled(model, shape)
-    return model.compiled_for_attacks
-
-
-class Compiled:
-    """The function images -> logits of a model, and gradients, compiled for batches of any size.
-
-    Of a softmax it returns what went into it.
-    """
-
-    def __init__(self, model, shape):
-        self.model, self.images, self.gradients = model, tf.TensorSpec((None, *shape)), {}
-        self.compiled = self._compile(self._logits, self.images)
-        values = self(tf.zeros((1, *(n or 64 for n in shape)))).numpy()
-        if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
-            raise ValueError(
-                "model: its output looks like probabilities, but no softmax was found at its end; "
-                "end it in a softmax layer, or leave the logits as they are"
-            )
-        self.classes = values.shape[1]
-
-    def __call__(self, images):
-        return self.compiled(images)
-
-    def differentiate(self, images, labels, loss, targets=None):
-        """The gradient of a loss by the images, its values, who is fooled: `(batch, 1, 1, 1)`."""
-        if loss not in self.gradients:
-            classes = tf.TensorSpec((None,), tf.int64)
-            function = partial(self._differentiate, loss)
-            self.gradients[loss] = self._compile(function, self.images, classes, classes)
-        return self.gradients[loss](images, labels, labels if targets is None else targets)
-
-    def _differentiate(self, loss, images, labels, targets):
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(images)
-            logits = self._logits(images)
-            value = loss(logits, labels, targets)
-        gradient = tape.gradient(value, images, unconnected_gradients="zero")  # as of a rounding
-        fooled = tf.argmax(logits, 1) != labels
-        return gradient, value[:, None, None, None], fooled[:, None, None, None]
-
-    def _logits(self, images):
-        outputs = tf.nest.flatten(self.model(images, training=False))
-        if len(outputs) != 1:
-            raise ValueError(
-                f"model: it has {len(outputs)} outputs, but one is needed; choose one: "
-                "keras.Model(model.inputs, model.outputs[0])"
-            )
-        [output] = outputs
-        if output.shape.rank != 2 or (output.shape[1] or 2) < 2:
-            raise ValueError(
-                f"model: its output has the shape {output.shape}, but (batch, classes) with two "
-                "classes or more is needed"
-            )
-        last = output.op
-        while last.type in ("Identity", "Cast"):
-            last = last.inputs[0].op
-        if last.type == "Sigmoid":
-            raise ValueError("model: it ends in a sigmoid, but softmax or logits are needed")
-        return tf.cast(last.inputs[0] if last.type == "Softmax" else output, tf.float32)
-
-    @staticmethod
-    def _compile(function, *signature):
-        # A concrete function stays a graph under `tf.config.run_functions_eagerly`. Without
-        # autograph, an error reaches the reader as it was raised.
-        return tf.function(function, autograph=False).get_concrete_function(*signature)
-
-
-def prepare(model, images, labels, bounds, targeted=False):
-    """Checks what an attack was given: the compiled model, float32 images, int64 labels."""
-    low, high = check_bounds(bounds)
-    check_images(images, "images", low=low, high=high)
+def prepare(model, images, labels, norm, bounds, targeted=False, norms=("inf", 2)):
+    """What an attack was given, checked: the compiled model, float32 images, int64 labels."""
+    checks.check_known("norm", norm, norms)
+    checks.check_images(images, "images", None, *checks.check_bounds(bounds))
     images = tf.cast(images, tf.float32)
     logits = compiled(model, images)
     if labels is None:
         if targeted:
             raise ValueError("labels: a targeted attack needs the classes that it leads to")
         return logits, images, tf.argmax(logits(images), 1)
-    labels = class_numbers(labels, logits.classes)
-    check_labels(labels, "labels", logits.classes, len(images))
+    labels = checks.class_numbers(labels, logits.classes, len(images))
     return logits, images, tf.constant(labels, tf.int64)
-
-
-def class_numbers(labels, classes=None):
-    """Ints `(batch,)`, of those, of a column `(batch, 1)` or of one-hot `(batch, classes)`."""
-    labels = np.asarray(labels)
-    if labels.ndim != 2:
-        return labels
-    if labels.shape[1] == 1:
-        return labels[:, 0]
-    if classes not in (None, labels.shape[1]):
-        raise ValueError(
-            f"labels: one-hot vectors of {labels.shape[1]}, but the model has {classes} classes"
-        )
-    if not (np.isin(labels, (0, 1)).all() and (labels.sum(1) == 1).all()):
-        raise ValueError("labels: two axes, but not one-hot: one 1 in each row, else zeros")
-    return labels.argmax(1)
-
-
-def batches(dataset, size):
-    """Arrays (images, labels) of a dataset's batches, or of a pair of arrays in batches."""
-    if isinstance(dataset, tuple):
-        images, labels = dataset
-        if len(images) != len(labels):
-            raise ValueError(f"dataset: {len(images)} images, but {len(labels)} labels")
-        cuts = range(0, len(labels), size)
-        dataset = [(images[i : i + size], labels[i : i + size]) for i in cuts]
-    empty = True
-    for images, labels in dataset:
-        empty = False
-        yield np.asarray(images), class_numbers(labels)
-    if empty:
-        raise ValueError("dataset: it is empty, not one batch came out of it")
-
-
-def check(name, value, known):
-    if value not in known:
-        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(map(repr, known))}")
-
-
-def check_bounds(bounds):
-    low, high = (float(value) for value in bounds)
-    if not low < high or not np.isfinite([low, high]).all():
-        raise ValueError(f"bounds {bounds}: (least, greatest) value of a pixel is needed")
-    return low, high
-
-
-def check_epsilon(epsilon, many=False):
-    epsilons = np.asarray(epsilon, np.float32)
-    good = epsilons.size and np.isfinite(epsilons).all() and epsilons.min() >= 0
-    if epsilons.ndim > many or not good:
-        wanted = "a finite number, 0 or more" + (", or a list of them" if many else "")
-        raise ValueError(f"epsilon {epsilon!r}: it has to be {wanted}")
-    return epsilons

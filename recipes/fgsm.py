@@ -1,9 +1,8 @@
 """FGSM and PGD, attacks on image classifiers, and adversarial training, the defence.
 
 An attack is a function of a model and a batch of images. It returns other images, none of them
-further than `epsilon` from where it was, and changes nothing in the model. The model is any Keras
-classifier with one input and one output `(batch, classes)`, logits or softmax. `recipes.attacks`
-has stronger attacks, and what all of them are made of.
+further than `epsilon` from where it was, and changes nothing in the model. `recipes.attacks` has
+stronger attacks, and what all of them are made of.
 
 `epsilon` is in the units of `bounds`, the least and the greatest value of a pixel. On the scale
 from -1 to 1 of all our recipes an epsilon of 0.01 is 0.01 / 2 * 255 = 1.275 grey levels of 255;
@@ -18,20 +17,9 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from recipes.attacks import (
-    BOUNDS,
-    check,
-    check_bounds,
-    check_epsilon,
-    compiled,
-    direction,
-    log_odds,
-    prepare,
-    project,
-    random_point,
-)
+from recipes.attacks import BOUNDS, compiled, direction, log_odds, prepare, project, random_point
 from recipes.plotting import save_png
-from recipes.training.checks import check_images
+from recipes.training import checks
 
 
 def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bounds=BOUNDS):
@@ -41,12 +29,11 @@ def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bou
     with norm 1 or 2, the gradient divided by its own norm replaces the sign.
 
     Args:
-        model: a Keras classifier, see above.
+        model: a Keras classifier, images -> `(batch, classes)`, logits or softmax.
         images: float array or tensor in `bounds`, `(batch, height, width, channels)`.
         labels: ints `(batch,)` or `(batch, 1)`, or one-hot `(batch, classes)`: the classes that
             the attack leads away from; by default those that the model predicts.
-        epsilon: the size of the step, in the units of `bounds` (on [-1, 1], 2/255 is one grey
-            level). A list of them is answered from one gradient.
+        epsilon: the size of the step; a list of them is answered from one gradient.
         targeted: whether the attack leads towards `labels` instead.
         norm: "inf" (each pixel by epsilon), 1 or 2 (each image by epsilon in that norm).
         bounds: least and greatest value of a pixel.
@@ -57,9 +44,8 @@ def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bou
     Raises:
         ValueError: images, labels, epsilon or model that do not fit; the message says which.
     """
-    check("norm", norm, ("inf", 1, 2))
-    logits, images, labels = prepare(model, images, labels, bounds, targeted)
-    epsilons = check_epsilon(epsilon, many=True)
+    logits, images, labels = prepare(model, images, labels, norm, bounds, targeted, ("inf", 1, 2))
+    epsilons = checks.check_epsilon(epsilon, many=True)
     gradient, _, _ = logits.differentiate(images, labels, log_odds)
     step = direction(-gradient if targeted else gradient, norm)
     made = tf.clip_by_value(images + tf.reshape(epsilons, (-1, 1, 1, 1, 1)) * step, *bounds)
@@ -76,49 +62,44 @@ def pgd(
     direction and back to the nearest point of the ball and of `bounds`. Without the random start
     it is I-FGSM (Kurakin, Goodfellow, Bengio 2017); with momentum 1 and step_size epsilon / steps
     besides, MI-FGSM (Dong et al. 2018), and with diversity 0.5, M-DI2-FGSM (Xie et al. 2019),
-    which transfer better to models that they have not seen.
+    which transfer better to models that they have not seen. Arguments and result as for `fgsm`:
 
     Args:
-        model, images, labels, targeted, bounds: as for `fgsm`.
         epsilon: radius of the ball.
         steps: number of gradients.
         step_size: by default 2.5 * epsilon / steps, as in the paper.
         random_start: whether to start elsewhere than at the image.
         momentum: how much of the earlier gradients is kept, each divided by its L1 norm.
-        diversity: the probability that a step looks at its images shrunk to between 90 and 100 %
-            of their size, at a random place of a frame of zeros.
+        diversity: the probability that a step sees its images shrunk to 90 to 100 %, in a frame.
         norm: "inf" or 2.
         seed: int, seed of the start and of the diversity.
-
-    Returns:
-        As for `fgsm`.
     """
-    check("norm", norm, ("inf", 2))
-    if steps < 1 or (step_size is not None and not step_size > 0):
-        raise ValueError(f"steps {steps}, step_size {step_size}: both have to be above 0")
-    if momentum < 0 or not 0 <= diversity <= 1:
-        raise ValueError(f"momentum {momentum} has to be 0 or more, diversity {diversity} 0 to 1")
-    logits, images, labels = prepare(model, images, labels, bounds, targeted)
-    epsilon, rng = check_epsilon(epsilon), np.random.default_rng(seed)
-    size = 2.5 * epsilon / steps if step_size is None else step_size
+    checks.check_count("steps", steps)
+    if not (step_size is None or step_size > 0) or momentum < 0 or not 0 <= diversity <= 1:
+        raise ValueError(
+            f"step_size {step_size} has to be above 0, momentum {momentum} 0 or more, "
+            f"diversity {diversity} from 0 to 1"
+        )
+    logits, images, labels = prepare(model, images, labels, norm, bounds, targeted)
+    epsilon, rng = checks.check_epsilon(epsilon), np.random.default_rng(seed)
+    size = (2.5 * epsilon / steps if step_size is None else step_size) * (-1 if targeted else 1)
     start = random_point(tf.shape(images), (seed, 0), norm) if random_start else 0.0
 
     def differentiate(x):
+        if rng.random() >= diversity:
+            return logits.differentiate(x, labels, log_odds)[0]
         with tf.GradientTape() as tape:
             tape.watch(x)
-            seen = diversified(x, rng) if rng.random() < diversity else x
-        gradient, _, _ = logits.differentiate(seen, labels, log_odds)
-        return gradient if seen is x else tape.gradient(seen, x, gradient)
+            seen = diversified(x, rng)
+        return tape.gradient(seen, x, logits.differentiate(seen, labels, log_odds)[0])
 
-    size = -size if targeted else size
     x = iterate(differentiate, images, start, epsilon, size, steps, momentum, norm, bounds)
     return x.numpy()
 
 
 def iterate(differentiate, images, start, epsilon, size, steps, momentum, norm, bounds):
     """The loop of `pgd`, from `images + epsilon * start`; made of TensorFlow operations only."""
-    x = tf.clip_by_value(images + epsilon * start, *bounds)
-    velocity = tf.zeros_like(images)
+    x, velocity = tf.clip_by_value(images + epsilon * start, *bounds), tf.zeros_like(images)
     for _ in range(steps):
         velocity = momentum * velocity + direction(differentiate(x), 1)
         x = project(x + size * direction(velocity, norm), images, epsilon, norm, bounds)
@@ -128,13 +109,12 @@ def iterate(differentiate, images, start, epsilon, size, steps, momentum, norm, 
 def random_signs(model, images, labels=None, *, epsilon, bounds=BOUNDS, seed=0):
     """The control of an attack: every pixel up or down by `epsilon`, by the toss of a coin.
 
-    As large as FGSM's step; it looks neither at the model nor at the labels. Arguments and result
-    as for `fgsm`, and `seed`, an int.
+    It looks neither at the model nor at the labels. Arguments and result as for `fgsm`.
     """
-    low, high = check_bounds(bounds)
-    check_images(images, "images", low=low, high=high)
+    low, high = checks.check_bounds(bounds)
+    checks.check_images(images, "images", low=low, high=high)
     coins = np.random.default_rng(seed).integers(0, 2, np.shape(images), np.int8)
-    step = check_epsilon(epsilon) * (np.float32(2) * coins - np.float32(1))
+    step = checks.check_epsilon(epsilon) * (np.float32(2) * coins - np.float32(1))
     return np.clip(np.asarray(images, np.float32) + step, low, high)
 
 
@@ -158,25 +138,22 @@ class AdversarialTraining(keras.Model):
 
     Each batch is joined by its own attack, which is FGSM from a random start (Wong, Rice, Kolter
     2020), or PGD with `steps` above 1. As in Goodfellow et al. 2015 the loss is
-    clean_share * L(x) + (1 - clean_share) * L(x'). Predictions are those of the classifier.
+    clean_share * L(x) + (1 - clean_share) * L(x'). Predictions are those of the classifier, and
+    `model`, `epsilon`, `bounds`, `seed` and the labels are those of `pgd`.
 
     Args:
-        model: the classifier, see above; its labels are ints `(batch,)` or `(batch, 1)`, or
-            one-hot.
-        epsilon: float, the radius of the attack, in the units of `bounds`.
         clean_share: float in [0, 1], weight of the images as they are.
         steps: gradients of an attack; each costs about as much as a training step.
-        bounds: least and greatest value of a pixel.
-        seed: int, seed of the random starts.
     """
 
     def __init__(self, model, epsilon, clean_share=0.5, steps=1, bounds=BOUNDS, seed=0, **kwargs):
         super().__init__(**kwargs)
-        check_epsilon(epsilon)
+        checks.check_epsilon(epsilon)
+        checks.check_count("steps", steps)
         if not 0 <= clean_share <= 1:
             raise ValueError(f"clean_share {clean_share}: it has to be from 0 to 1")
         self.model, self.epsilon, self.steps = model, float(epsilon), steps
-        self.clean_share, self.bounds, self.seed = clean_share, check_bounds(bounds), seed
+        self.clean_share, self.bounds, self.seed = clean_share, checks.check_bounds(bounds), seed
         self.seeds = keras.random.SeedGenerator(seed)
         self.logits = compiled(model)
         self.built = True
@@ -188,17 +165,15 @@ class AdversarialTraining(keras.Model):
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
         if weights is not None:
             raise ValueError(
-                "sample_weight, class_weight: AdversarialTraining weighs the clean and the "
-                "attacked half of a batch itself; repeat rows of the dataset instead"
+                "sample_weight, class_weight: AdversarialTraining weighs the halves of a batch "
+                "itself; repeat rows of the dataset instead"
             )
-        numbers = labels if labels.shape.rank == 1 else labels[:, 0]
-        if labels.shape.rank == 2 and labels.shape[1] != 1:  # one-hot
-            numbers = tf.argmax(labels, -1)
+        one_hot = labels.shape.rank == 2 and labels.shape[1] != 1
+        numbers = tf.argmax(labels, -1) if one_hot else tf.cast(tf.reshape(labels, [-1]), tf.int64)
         seed = tf.cast(self.seeds.next(), tf.int64)
         start = random_point(tf.shape(images), seed, "inf")
         # 1.25 is the step of Wong et al. for one gradient, 2.5 / steps that of Madry et al.
         size = self.epsilon * (1.25 if self.steps == 1 else 2.5 / self.steps)
-        numbers = tf.cast(numbers, tf.int64)
         attacked = iterate(
             lambda x: self.logits.differentiate(x, numbers, log_odds)[0],
             images, start, self.epsilon, size, self.steps, 0.0, "inf", self.bounds,
@@ -208,10 +183,10 @@ class AdversarialTraining(keras.Model):
         return super().train_step((*both, tf.repeat(shares, tf.shape(images)[0])))
 
     def get_config(self):
-        config = {"epsilon": self.epsilon, "clean_share": self.clean_share, "steps": self.steps}
+        names = ("epsilon", "clean_share", "steps", "bounds", "seed")
         model = keras.saving.serialize_keras_object(self.model)
-        more = {"model": model, "bounds": self.bounds, "seed": self.seed}
-        return {**super().get_config(), **config, **more}
+        settings = {name: getattr(self, name) for name in names}
+        return {**super().get_config(), **settings, "model": model}
 
     @classmethod
     def from_config(cls, config):
@@ -242,15 +217,14 @@ def save_images(folder, images, names, confidences, epsilon, bounds=BOUNDS):
     A PNG holds whole grey levels: on [-1, 1], an epsilon under 1/255 rounds back to the original.
 
     Args:
-        folder: where they go; made if it is not there.
         images: float array in `bounds`, `(batch, height, width, 1 or 3)`.
         names, confidences: what the model sees in each image (any characters), and how surely.
 
     Returns:
         A list of `Path`s such as `00_pug_0.7233_eps0.005.png`.
     """
-    low, high = check_bounds(bounds)
-    check_images(images, "images", low=low, high=high)
+    low, high = checks.check_bounds(bounds)
+    checks.check_images(images, "images", low=low, high=high)
     scaled = np.rint((np.clip(images, low, high) - low) * (255 / (high - low))).astype(np.uint8)
     paths = []
     for i, (image, name, sure) in enumerate(zip(scaled, names, confidences, strict=True)):

@@ -80,6 +80,53 @@ def check_labels(labels, name, num_classes, count=None):
         )
 
 
+def class_numbers(labels, classes, count):
+    """Checked ints `(count,)`, of those, of a column `(count, 1)` or of one-hot vectors."""
+    labels = np.asarray(labels)
+    if labels.ndim == 2 and labels.shape[1] == 1:
+        labels = labels[:, 0]
+    elif labels.ndim == 2:
+        ones = np.isin(labels, 1).sum(1) == 1
+        if labels.shape[1] != classes or not (ones & np.isin(labels, (0, 1)).all(1)).all():
+            raise ValueError(
+                f"labels: shape {labels.shape}, but class numbers or one-hot vectors, a single 1 "
+                f"among {classes} values, are needed"
+            )
+        labels = labels.argmax(1)
+    check_labels(labels, "labels", classes, count)
+    return labels
+
+
+def check_bounds(bounds):
+    """The least and the greatest value of a pixel, two floats."""
+    values = np.asarray(bounds, float)
+    if values.shape != (2,) or not np.isfinite(values).all() or values[0] >= values[1]:
+        raise ValueError(f"bounds {bounds}: (least, greatest) value of a pixel is needed")
+    return tuple(values.tolist())
+
+
+def check_epsilon(epsilon, many=False):
+    """The radius of an attack, a float32 array of no axis; or, if `many`, of a list of them."""
+    epsilons = np.asarray(epsilon, np.float32)
+    good = epsilons.size and np.isfinite(epsilons).all() and epsilons.min() >= 0
+    if epsilons.ndim > many or not good:
+        wanted = "a finite number, 0 or more" + (", or a list of them" if many else "")
+        raise ValueError(f"epsilon {epsilon!r}: it has to be {wanted}")
+    return epsilons
+
+
+def check_known(name, value, known):
+    """Raises `ValueError` unless `value` is one of those that are known."""
+    if value not in known:
+        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(map(repr, known))}")
+
+
+def check_count(name, value):
+    """Raises `ValueError` if there is nothing to do."""
+    if value < 1:
+        raise ValueError(f"{name} {value}: at least 1 is needed")
+
+
 def first_batch(x, y=None, batch_size=None):
     """The first batch of what `fit` was given, as `train_step` gets it.
 

@@ -1,0 +1,118 @@
+"""What a classifier sees in images, its logits, and their gradients by the images.
+
+The model is any Keras classifier with one input and one output `(batch, classes)`, logits or
+softmax.
+"""
+
+from functools import partial
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def predict(model, images, batch_size=128):
+    """What the model sees in images, and how sure it is.
+
+    Args:
+        images: float array, `(..., height, width, channels)`.
+        batch_size: how many are classified at once.
+
+    Returns:
+        `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(...)`.
+    """
+    images = np.asarray(images, np.float32)
+    if images.ndim < 4:
+        raise ValueError(
+            f"images: shape {images.shape}, but (..., batch, height, width, channels) is needed"
+        )
+    flat = images.reshape(-1, *images.shape[-3:])
+    logits, cuts = compiled(model, flat), range(batch_size, len(flat), batch_size)
+    values = [logits(tf.constant(batch)) for batch in np.split(flat, cuts)]
+    p = tf.nn.softmax(tf.concat(values, 0)).numpy().reshape(*images.shape[:-3], -1)
+    return p.argmax(-1), p.max(-1)
+
+
+def compiled(model, images=None):
+    """`Compiled(model)`, made once and kept on the model, as Keras keeps what `predict` compiles.
+
+    `images`, if given, have to fit the model.
+    """
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"model: a keras.Model is needed, not {type(model).__name__}")
+    if not hasattr(model, "compiled_logits"):
+        model.compiled_logits = Compiled(model)
+    logits = model.compiled_logits
+    if images is not None and not logits.images.shape.is_compatible_with(images.shape):
+        raise ValueError(
+            f"images: shape {images.shape}, but the model takes {logits.images.shape}; "
+            "recipes.datasets.image_files.load reads files in colour, at any size"
+        )
+    return logits
+
+
+class Compiled:
+    """The function images -> logits of a model, and gradients, compiled for batches of any size.
+
+    Of a softmax it returns what went into it.
+    """
+
+    def __init__(self, model):
+        inputs = getattr(model, "inputs", None)
+        if inputs is None:  # a subclass of keras.Model
+            raise ValueError(
+                "model: the shape of its images is unknown; name it: "
+                "keras.Sequential([keras.Input(shape), model])"
+            )
+        if len(inputs) != 1:
+            raise ValueError(f"model: it has {len(inputs)} inputs, but one, images, is needed")
+        self.model, self.images, self.gradients = model, tf.TensorSpec(inputs[0].shape), {}
+        self.compiled = self._compile(self._logits, self.images)
+        values = self(tf.zeros([1, *(n or 64 for n in self.images.shape[1:])])).numpy()
+        if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
+            raise ValueError(
+                "model: its output looks like probabilities, but no softmax was found at its end; "
+                "end it in a softmax layer, or leave the logits as they are"
+            )
+        self.classes = values.shape[1]
+
+    def __call__(self, images):
+        return self.compiled(images)
+
+    def differentiate(self, images, labels, loss, targets=None):
+        """The gradient of a loss by the images, its values, who is fooled: `(batch, 1, 1, 1)`."""
+        if loss not in self.gradients:
+            classes = tf.TensorSpec((None,), tf.int64)
+            function = partial(self._differentiate, loss)
+            self.gradients[loss] = self._compile(function, self.images, classes, classes)
+        return self.gradients[loss](images, labels, labels if targets is None else targets)
+
+    def _differentiate(self, loss, images, labels, targets):
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            tape.watch(images)
+            logits = self._logits(images)
+            value = loss(logits, labels, targets)
+        gradient = tape.gradient(value, images, unconnected_gradients="zero")  # as of a rounding
+        fooled = tf.argmax(logits, 1) != labels
+        return gradient, value[:, None, None, None], fooled[:, None, None, None]
+
+    def _logits(self, images):
+        output, *others = tf.nest.flatten(self.model(images, training=False))
+        if others or output.shape.rank != 2 or (output.shape[1] or 2) < 2:
+            shapes = ", ".join(str(each.shape) for each in (output, *others))
+            raise ValueError(
+                f"model: its output is {shapes}, but one of (batch, classes) with two classes or "
+                "more is needed; keras.Model(model.inputs, model.outputs[0]) has the first one only"
+            )
+        last = output.op
+        while last.type in ("Identity", "Cast"):
+            last = last.inputs[0].op
+        if last.type == "Sigmoid":
+            raise ValueError("model: it ends in a sigmoid, but softmax or logits are needed")
+        return tf.cast(last.inputs[0] if last.type == "Softmax" else output, tf.float32)
+
+    @staticmethod
+    def _compile(function, *signature):
+        # A concrete function stays a graph under `tf.config.run_functions_eagerly`. Without
+        # autograph, an error reaches the reader as it was raised.
+        return tf.function(function, autograph=False).get_concrete_function(*signature)
