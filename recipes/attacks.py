@@ -10,13 +10,14 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.classifiers import compiled, predict
+from recipes.datasets.files import check_choice
 from recipes.training import checks
 
 BOUNDS = (-1.0, 1.0)
 TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
 SIGNS = np.float32([-1, 1])
-# The parts of its steps after which APGD looks back, each 3 % closer than the last, down to 6 %;
-# and of its queries, after which Square halves the area of its squares.
+# The parts of its steps after which APGD looks back, and of its queries, after which Square halves
+# the area of its squares.
 CHECKPOINTS = (0.22, 0.41, 0.57, 0.70, 0.80, 0.87, 0.93, 0.99)
 HALVED = (0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.4, 0.6, 0.8)
 
@@ -41,7 +42,7 @@ def apgd(
         For each image a point that fools the model, or else the one with the highest loss.
     """
     losses = {"ce": log_odds, "dlr": dlr, "targeted": targeted_dlr}
-    checks.check_known("loss", loss, losses)
+    check_choice("loss", loss, losses)
     checks.check_count("steps", steps)
     checks.check_count("targets", targets)
     logits, images, labels = prepare(model, images, labels, norm, bounds)
@@ -354,7 +355,7 @@ def random_point(shape, seed, norm):
 
 def prepare(model, images, labels, norm, bounds, targeted=False, norms=("inf", 2)):
     """What an attack was given, checked: the compiled model, float32 images, int64 labels."""
-    checks.check_known("norm", norm, norms)
+    check_choice("norm", norm, norms)
     checks.check_images(images, "images", None, *checks.check_bounds(bounds))
     images = tf.cast(images, tf.float32)
     logits = compiled(model, images)

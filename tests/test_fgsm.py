@@ -190,10 +190,38 @@ def test_accuracy_under_attack_counts(net, images):
         for data in (pair, column, dataset)
     ]
     assert noise[0] == noise[1] == noise[2]
-    with pytest.raises(ValueError, match="it is empty"):
-        attacks.accuracy_under_attack(net, dataset.take(0), epsilons, fgsm.fgsm)
-    with pytest.raises(ValueError, match="5 images, but 4 labels"):
-        attacks.accuracy_under_attack(net, (images, LABELS[:4]), epsilons, fgsm.fgsm)
+    for empty in (dataset.take(0), (images[:0], LABELS[:0])):
+        with pytest.raises(ValueError, match="dataset: it is empty"):
+            attacks.accuracy_under_attack(net, empty, epsilons, fgsm.fgsm)
+
+
+def measure_robust(net, data):
+    return attacks.robust_accuracy(net, data, 0.1, steps=1, targets=1, queries=1)
+
+
+def measure_noise(net, data):
+    return attacks.accuracy_under_attack(net, data, [0.1], fgsm.random_signs)
+
+
+@pytest.mark.parametrize("measure", [measure_noise, measure_robust])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (LABELS[:, None, None], r"labels: shape \(5, 1, 1\) and dtype int64"),
+        (np.array(["0", "1", "2", "3", "0"]), r"labels: shape \(5,\) and dtype <U1"),
+        (LABELS.astype(float), r"labels: .* dtype float64"),
+        (LABELS[:4], "labels: 4 labels for 5 images"),
+        (LABELS + 4, "labels: labels from 4 to 7, but the model has 4 classes"),
+        (np.eye(5)[LABELS], r"labels: shape \(5, 5\), but .* a single 1 among 4 values"),
+    ],
+    ids=str,
+)
+def test_labels_that_do_not_fit_are_not_counted(net, images, measure, labels, message):
+    """Compared with what the model sees, they would give an accuracy of 14.69, or of 0."""
+    batches = [(images, labels)]  # a dataset of one batch
+    for data in (batches[0], batches):
+        with pytest.raises(ValueError, match=f"^{message}"):
+            measure(net, data)
 
 
 def test_adversarial_training_is_fit_on_both_halves(tmp_path, images):
@@ -403,16 +431,21 @@ GOOD = np.zeros((2, *SHAPE), np.float32)
         ({"labels": [0, -1]}, "labels: labels from -1"),
         ({"labels": [0]}, "labels: 1 labels for 2 images"),
         ({"labels": [0.5, 1.0]}, "labels: .* dtype float64"),
-        ({"labels": np.eye(5)[:2]}, "labels: one-hot vectors of 5, but the model has 4 classes"),
-        ({"labels": np.full((2, 4), 0.25)}, "labels: two axes, but not one-hot"),
+        ({"labels": np.eye(5)[:2]}, r"labels: shape \(2, 5\), but .* a single 1 among 4 values"),
+        ({"labels": np.full((2, 4), 0.25)}, r"labels: shape \(2, 4\), but class"),
         ({"labels": None, "targeted": True}, "labels: a targeted attack needs"),
         ({"epsilon": -0.1}, "epsilon -0.1: it has to be a finite number, 0 or more"),
         ({"epsilon": [0.1, np.nan]}, "epsilon .*: it has to be a finite number"),
         ({"epsilon": []}, "epsilon .*: it has to be a finite number"),
-        ({"norm": 3}, "norm 3 is unknown"),
-        ({"bounds": (1, -1)}, "bounds .*: .least, greatest."),
-        ({"model": two_outputs()}, "model: it has 2 outputs"),
-        ({"model": one_layer(layers.Dense(1))}, r"model: its output has the shape \(.*, 1\)"),
+        ({"norm": 3}, "unknown norm 3; known: inf, "),
+        ({"labels": np.zeros((2, 1, 1), int)}, r"labels: shape \(2, 1, 1\)"),
+        ({"labels": ["pug", "cat"]}, "labels: .* dtype <U3"),
+        ({"bounds": (1, -1)}, r"bounds \(1, -1\): .least, greatest."),
+        ({"bounds": (0, np.inf)}, r"bounds \(0, inf\): .least, greatest."),
+        ({"bounds": (-1, 0, 1)}, r"bounds \(-1, 0, 1\): .least, greatest."),
+        ({"bounds": 255}, r"bounds 255: .least, greatest."),
+        ({"model": two_outputs()}, r"model: its output is \(.*, 4\), \(.*, 2\), but one of"),
+        ({"model": one_layer(layers.Dense(1))}, r"model: its output is \(.*, 1\), but one of"),
         ({"model": one_layer(layers.Dense(3, "sigmoid"))}, "model: it ends in a sigmoid"),
         ({"model": one_layer(Shares())}, "model: its output looks like probabilities"),
         ({"model": len}, "model: a keras.Model is needed"),
@@ -432,12 +465,20 @@ def test_more_bad_input_is_named(net, images):
     model = keras.Model(two, layers.Dense(4)(layers.Flatten()(layers.Add()(two))))
     with pytest.raises(ValueError, match="model: it has 2 inputs"):
         fgsm.fgsm(model, images, epsilon=0.1)
-    with pytest.raises(ValueError, match="steps 0"):
-        fgsm.pgd(net, images, epsilon=0.1, steps=0)
-    with pytest.raises(ValueError, match="step_size -1"):
-        fgsm.pgd(net, images, epsilon=0.1, step_size=-1)
+    for attack in (fgsm.pgd, attacks.apgd):
+        with pytest.raises(ValueError, match="steps 0: at least 1"):
+            attack(net, images, epsilon=0.1, steps=0)
+    with pytest.raises(ValueError, match="steps 0: at least 1"):
+        attacks.fmn(net, images, steps=0)
+    with pytest.raises(ValueError, match="targets 0: at least 1"):
+        attacks.apgd(net, images, epsilon=0.1, targets=0)
+    for bad in ({"step_size": -1}, {"momentum": -1}, {"diversity": 2}):
+        with pytest.raises(ValueError, match=f"{list(bad)[0]} {list(bad.values())[0]} "):
+            fgsm.pgd(net, images, epsilon=0.1, **bad)
     with pytest.raises(ValueError, match="clean_share 2"):
         fgsm.AdversarialTraining(net, 0.1, clean_share=2)
+    with pytest.raises(ValueError, match="steps 0: at least 1"):
+        fgsm.AdversarialTraining(net, 0.1, steps=0)
     with pytest.raises(ValueError, match=r"epsilon \[0.1\]: it has to be a finite number"):
         fgsm.AdversarialTraining(net, [0.1])
     with pytest.raises(ValueError, match=r"images: shape \(6, 5, 3\)"):

@@ -80,7 +80,7 @@ def find_folder(folders, names):
 def check_choice(what, value, known):
     """Raise a ValueError that lists what is known, if `value` is not in `known`."""
     if value not in known:
-        raise ValueError(f"unknown {what} {value!r}; known: {', '.join(known)}")
+        raise ValueError(f"unknown {what} {value!r}; known: {', '.join(map(str, known))}")
 
 
 @contextlib.contextmanager

@@ -115,12 +115,6 @@ def check_epsilon(epsilon, many=False):
     return epsilons
 
 
-def check_known(name, value, known):
-    """Raises `ValueError` unless `value` is one of those that are known."""
-    if value not in known:
-        raise ValueError(f"{name} {value!r} is unknown; known: {', '.join(map(repr, known))}")
-
-
 def check_count(name, value):
     """Raises `ValueError` if there is nothing to do."""
     if value < 1:
