@@ -1,7 +1,6 @@
 """Attacks that are stronger than FGSM, the accuracy that they leave, and what they are made of.
 
-Arguments and results are those of `recipes.fgsm.fgsm` where nothing else is said; `norm` is "inf"
-or 2, `seed` an int, and a `ValueError` names what does not fit.
+Arguments, results and errors are those of `recipes.fgsm.fgsm`; `norm` is "inf" or 2, `seed` an int.
 """
 
 from functools import partial

@@ -29,7 +29,7 @@ def predict(model, images, batch_size=128):
     flat = images.reshape(-1, *images.shape[-3:])
     logits, cuts = compiled(model, flat), range(batch_size, len(flat), batch_size)
     values = [logits(tf.constant(batch)) for batch in np.split(flat, cuts)]
-    p = tf.nn.softmax(tf.concat(values, 0)).numpy().reshape(*images.shape[:-3], -1)
+    p = tf.nn.softmax(tf.concat(values, 0)).numpy().reshape(*images.shape[:-3], logits.classes)
     return p.argmax(-1), p.max(-1)
 
 
@@ -66,7 +66,8 @@ class Compiled:
             )
         if len(inputs) != 1:
             raise ValueError(f"model: it has {len(inputs)} inputs, but one, images, is needed")
-        self.model, self.images, self.gradients = model, tf.TensorSpec(inputs[0].shape), {}
+        self.model, self.gradients = model, {}
+        self.images = tf.TensorSpec((None, *inputs[0].shape[1:]))
         self.compiled = self._compile(self._logits, self.images)
         values = self(tf.zeros([1, *(n or 64 for n in self.images.shape[1:])])).numpy()
         if values.min() >= 0 and abs(values.sum() - 1) < 1e-3:
