@@ -101,10 +101,11 @@ def test_the_checkpoints_of_apgd_are_those_of_the_paper():
 
 def test_apgd_halves_its_step_where_it_swings(linear):
     """On a parabola: with steps of a constant 2 * epsilon it would jump from side to side."""
-    target = tf.constant(np.full((1, 2, 2, 1), 0.013, np.float32))
+    target, asked = tf.constant(np.full((1, 2, 2, 1), 0.013, np.float32)), []
 
     class Parabola:
         def differentiate(self, x, *_):
+            asked.append(x.numpy())
             gap = x - target
             value = -tf.reduce_sum(gap**2, (1, 2, 3), keepdims=True)
             return -2 * gap, value, tf.constant(False, shape=(1, 1, 1, 1))
@@ -112,6 +113,10 @@ def test_apgd_halves_its_step_where_it_swings(linear):
     start, label = tf.zeros((1, 2, 2, 1)), tf.constant([0], tf.int64)
     made, _ = attacks._apgd(Parabola(), start, label, label, None, 0.3, 100, "inf", (-1, 1), 0)
     np.testing.assert_allclose(made, target, atol=0.01)
+    best = min(asked[:23], key=lambda x: np.linalg.norm(x - target))  # at the first checkpoint, 22
+    ahead = np.clip(best + 0.3 * np.sign(target - best), -0.3, 0.3)  # half of the first step, 0.6
+    ahead = best + 0.75 * (ahead - best) + 0.25 * (best - asked[21])
+    np.testing.assert_allclose(asked[23], np.clip(ahead, -0.3, 0.3), atol=1e-6)
 
 
 @pytest.mark.parametrize("norm", ["inf", 2])
@@ -170,7 +175,8 @@ def test_momentum_is_mi_fgsm(images):
     """g <- mu g + gradient / |gradient|_1, x <- x + step * sign(g) (Dong et al. 2018)."""
     keras.utils.set_random_seed(0)
     inputs = keras.Input(SHAPE)
-    x = layers.Dense(8, "tanh")(layers.Flatten()(inputs))
+    steep = keras.initializers.RandomNormal(stddev=0.7, seed=0)  # gradients of many sizes
+    x = layers.Dense(8, "tanh", kernel_initializer=steep)(layers.Flatten()(inputs))
     model = keras.Model(inputs, layers.Dense(CLASSES)(x))
     labels = model(images).numpy().argmax(1)
     x, velocity = images, np.zeros_like(images)
@@ -218,6 +224,17 @@ def test_a_masked_gradient_stands_all_but_square(linear, images):
         assert (attacks.predict(linear, bare)[0] == labels).mean() < 0.1
     made = attacks.square(masked, images, labels, epsilon=epsilon, queries=300, bounds=WIDE)
     assert (attacks.predict(masked, made)[0] != labels).all()
+
+
+def test_apgd_t_goes_on_to_the_next_likeliest_class():
+    """The likeliest other class is out of reach, the next one is not."""
+    inputs = keras.Input((2, 2, 1))
+    model = keras.Model(inputs, layers.Dense(4)(layers.Flatten()(inputs)))
+    model.layers[-1].set_weights([np.eye(4)[2] * np.ones((4, 1)), np.array([1, 0.9, 0.5, -5])])
+    options = {"epsilon": 0.2, "steps": 10, "loss": "targeted"}
+    for targets, seen in ((1, 0), (2, 2)):
+        made = attacks.apgd(model, np.full((1, 2, 2, 1), -1e-3), targets=targets, **options)
+        assert attacks.predict(model, made)[0] == [seen]
 
 
 def test_a_model_with_few_classes(images):

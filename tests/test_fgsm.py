@@ -214,7 +214,7 @@ def measure_noise(net, data):
         (LABELS + 4, "labels: labels from 4 to 7, but the model has 4 classes"),
         (np.eye(5)[LABELS], r"labels: shape \(5, 5\), but .* a single 1 among 4 values"),
     ],
-    ids=str,
+    ids=["three axes", "strings", "floats", "too few", "too large", "one-hot of others"],
 )
 def test_labels_that_do_not_fit_are_not_counted(net, images, measure, labels, message):
     """Compared with what the model sees, they would give an accuracy of 14.69, or of 0."""
