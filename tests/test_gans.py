@@ -1,14 +1,11 @@
 """What holds for every GAN, of networks that no recipe has."""
 
-import contextlib
-
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from recipes.training.distribution import optimizers_of
-from recipes.training.resume import Resume
 from tests.tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
 all_gans = pytest.mark.parametrize("name", GANS)
@@ -62,24 +59,6 @@ def test_a_saved_model_goes_on_as_if_it_had_never_stopped(name, tmp_path):
         each.run_eagerly = True
         each.fit(data()[1], verbose=0)
     assert_same(model, loaded)
-
-
-def test_resume_is_exact(tmp_path):
-    def train(folder, epochs):
-        keras.utils.set_random_seed(0)
-        model = compiled("cyclegan", dropout=0.5, pool_size=3)
-        batches, dataset = GANS["cyclegan"][1]()
-        resume = Resume(folder, *batches)
-        done = resume.restore(model)
-        stop = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: 1 / (epoch - epochs))
-        callbacks = [resume, stop]
-        with contextlib.suppress(ZeroDivisionError):
-            model.fit(dataset, epochs=2, initial_epoch=done, callbacks=callbacks, verbose=0)
-        return model
-
-    whole = train(tmp_path / "whole", 9)
-    train(tmp_path / "parts", 0)
-    assert_same(whole, train(tmp_path / "parts", 9))
 
 
 def test_a_model_that_was_loaded_without_its_optimizers_can_be_saved(tmp_path):

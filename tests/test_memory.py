@@ -40,6 +40,13 @@ class Watch(keras.callbacks.Callback):
         tracemalloc.stop()
 
 
+FAST = "dcgan", "adversarial"  # one of ours with images, and a plain `keras.Model`
+SOME_RECIPES = [
+    name if name in FAST else pytest.param(name, marks=pytest.mark.faults) for name in RECIPES
+]
+
+
+@pytest.mark.parametrize("recipe", SOME_RECIPES, indirect=True)
 def test_nothing_grows_with_the_epochs(tmp_path, recipe):
     model, (batches, dataset), traces = recipe.make(), recipe.data(), []
     step = model.train_step
@@ -68,9 +75,9 @@ def test_checkpoints_leave_nothing_behind(tmp_path):
     resume.restore(model)
     for _ in range(2):
         before = resident()
-        for _ in range(100):
+        for _ in range(40):
             resume._write(model)
-    assert resident() - before < 2
+    assert resident() - before < 2  # by `model.save` it would be 5.6
 
 
 def test_batches_hold_no_more_than_a_few_of_a_large_file(tmp_path):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import nbformat
@@ -310,11 +311,11 @@ def test_last_line_of_the_tests_counts_everything(tmp_path, monkeypatch, capsys)
     def fake(command, **options):
         calls.append(command)
         report = next((part[11:] for part in command if part.startswith("--junitxml=")), "")
-        failures = int(red and command[-2].endswith(".ipynb"))
+        failures = int(red and any(part.endswith(".ipynb") for part in command))
         if report:
             suite = f'<testsuite tests="5" failures="{failures}" errors="0" skipped="1"/>'
             Path(report).write_text(f"<testsuites>{suite}</testsuites>")
-        return subprocess.CompletedProcess(command, failures)
+        return subprocess.CompletedProcess(command, failures, stdout="what it said\n")
 
     monkeypatch.setattr(subprocess, "run", fake)
     assert driver.main(root=tmp_path) == 0
@@ -332,6 +333,29 @@ def test_last_line_of_the_tests_counts_everything(tmp_path, monkeypatch, capsys)
     (tmp_path / "tests/test_x.py").write_text("1\n")
     assert driver.main(root=tmp_path) == 0
     assert len(calls) == 16
+
+
+def test_every_test_file_is_run_once(tmp_path):
+    steps = driver.unit_tests(common.ROOT, tmp_path)
+    named = [part for command, _ in steps.values() for part in command if part.endswith(".py")]
+    files = (common.ROOT / "tests").rglob("test_*.py")
+    assert sorted(named) == sorted(str(path.relative_to(common.ROOT)) for path in files)
+
+
+def test_two_notebooks_run_side_by_side_and_each_is_reported_whole(tmp_path, monkeypatch, capsys):
+    write(tmp_path, "a"), write(tmp_path, "b")
+    both = threading.Barrier(2)
+
+    def fake(command, **options):
+        both.wait(10)
+        return subprocess.CompletedProcess(command, 0, stdout="line 1\nline 2\n")
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(subprocess, "run", fake)
+    assert driver.main(["--notebooks"], root=tmp_path) == 1  # no report
+    out = capsys.readouterr().out
+    assert "== a\nline 1\nline 2\n" in out
+    assert "== b\nline 1\nline 2\n" in out
 
 
 def test_the_gpu_test_runs_smoke_and_then_short_mode(tmp_path, monkeypatch):

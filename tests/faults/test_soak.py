@@ -1,10 +1,15 @@
 """The fast part of `make soak`: one real kill, and whether the soak would notice a failure."""
 
+import pytest
+
 from tools import soak
 
 
-def test_a_training_that_is_killed_ends_as_if_it_had_not_been():
-    found = soak.survive("training, dcgan", kills=1)
+@pytest.mark.parametrize(
+    "job", ["download", pytest.param("training, dcgan", marks=pytest.mark.faults)]
+)
+def test_a_job_that_is_killed_ends_as_if_it_had_not_been(job):
+    found = soak.survive(job, kills=1)
     assert found["kills"] == 1
     assert found["lost"] <= 1
     assert found["same"]
