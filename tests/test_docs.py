@@ -204,6 +204,7 @@ def test_the_code_in_the_documents_runs(code, whole, folder, monkeypatch):
     fit = keras.Model.fit
 
     def short(self, *arguments, **options):
+        self.run_eagerly = True  # a trace takes longer than two steps
         return fit(self, *arguments, **options | {"epochs": 1, "steps_per_epoch": 2, "verbose": 0})
 
     monkeypatch.setattr(keras.Model, "fit", short)

@@ -400,26 +400,34 @@ def test_what_others_have_written_stays(tmp_path):
     assert names(tmp_path) == sorted(others)
 
 
+SECOND = """
+import recipes, sys
+from recipes.datasets.files import InUseError
+from recipes.training.resume import Resume
+from tests.small import line, points
+
+try:
+    Resume(sys.argv[1], points()).restore(line())
+except InUseError as error:
+    print(error, flush=True)
+sys.stdin.readline()
+Resume(sys.argv[1], points()).restore(line())
+"""
+
+
 def test_a_second_process_is_refused_and_told_who_is_at_work(tmp_path):
-    program = (
-        "import recipes, sys; from recipes.training.resume import Resume;"
-        "from tests.small import line, points;"
-        f"Resume({str(tmp_path / 'a')!r}, points()).restore(line())"
-    )
-
-    def second():
-        return subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-
-    resume, net = Resume(tmp_path / "a", points()), line()
+    resume, net = Resume(tmp_path, points()), line()
     resume.restore(net)
-    before = names(tmp_path / "a")
-    error = second().stderr
-    assert "InUseError" in error
-    assert f"in use by process {os.getpid()} on {socket.gethostname()} since" in error
-    assert names(tmp_path / "a") == before
-    net.fit(points().dataset, callbacks=[resume], verbose=0)
-    resume.clear()
-    assert second().returncode == 0
+    before, command = names(tmp_path), [sys.executable, "-c", SECOND, str(tmp_path)]
+    pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+    with subprocess.Popen(command, text=True, **pipes) as second:
+        error = second.stdout.readline()
+        assert f"in use by process {os.getpid()} on {socket.gethostname()} since" in error
+        assert names(tmp_path) == before
+        net.fit(points().dataset, callbacks=[resume], verbose=0)
+        resume.clear()
+        _, errors = second.communicate("go on\n", timeout=120)
+    assert second.returncode == 0, errors
 
 
 # Every recipe
