@@ -23,7 +23,8 @@ INPUTS += ["*.md", "data/README.md", "data/toyworlds/**/*", "data/weights/*", "d
 INPUTS += [".ci/*", ".github/**/*"]
 INPUTS += ["Makefile", "pyproject.toml", "requirements.txt"]
 NBVAL = ["--nbval-lax", "--nbval-current-env", "-x"]
-PARTS = 4  # of the unit tests; each imports TensorFlow once
+AT_ONCE = 4  # steps, if there are as many processors: a notebook takes more than a gigabyte
+PARTS = 2  # of the unit tests; each imports TensorFlow once
 # Two processes of one thread each are faster than one of two, as a tiny network has nothing to
 # share out. A notebook keeps its threads: what it computes may depend on their number.
 ONE_THREAD = {"TF_NUM_INTRAOP_THREADS": "1", "OMP_NUM_THREADS": "1"}
@@ -121,7 +122,7 @@ def main(arguments=(), root=common.ROOT):
 
     rows, total, start = {}, (0, 0, 0), time.monotonic()
     # On a GPU one after the other: each takes all of its memory.
-    with ThreadPoolExecutor(1 if options.gpu else min(os.cpu_count() or 1, PARTS)) as pool:
+    with ThreadPoolExecutor(1 if options.gpu else min(os.cpu_count() or 1, AT_ONCE)) as pool:
         running = {pool.submit(run, name): name for name in steps}
         try:
             for future in as_completed(running):
