@@ -28,7 +28,7 @@ def test_a_generator_comes_back_in_float32(shown):
     outputs, expected = (translation.translate(x, images) for x in (loaded, network))
     assert outputs.dtype == np.float32
     np.testing.assert_allclose(outputs, expected, atol=5e-3)
-    assert 0 < np.abs(outputs - expected).max()  # it was rounded
+    assert np.abs(outputs - expected).max() > 0  # it was rounded
     size = (shown / "showcase_unet.npz").stat().st_size
     assert size < 2 * network.count_params() + 60_000
 
