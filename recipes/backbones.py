@@ -140,12 +140,12 @@ def _scenes(name, weights):
         raise ValueError(f'weights: {name!r} never saw ImageNet; "pretrained" are those it has')
     network = build_scenes_backbone(TAGS)
     if weights is not None:
-        path = _published("scenes_backbone.weights.h5") if weights == "pretrained" else weights
+        path = published("scenes_backbone.weights.h5") if weights == "pretrained" else weights
         _with_weights(name, path, lambda: network.load_weights(path))
     return network, lambda images: images
 
 
-def _published(name):
+def published(name):
     """The path of a weights file of ours: in the installed package, else in the checkout."""
     here = Path(__file__).resolve().parent
     places = [here / "weights" / name, here.parent / "data" / "weights" / name]

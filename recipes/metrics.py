@@ -39,6 +39,26 @@ def train_evaluator(images, labels, epochs=12, seed=0):
     return keras.Model(inputs, [features, outputs], name="evaluator")
 
 
+def train_domain_evaluator(first, second, epochs=3, seed=0):
+    """An evaluator that tells two kinds of images apart, and by more than their colours.
+
+    Half of what it sees has the colours of the other kind (see `colour_transfer`), and still
+    counts as its own.
+
+    Args:
+        first, second: float arrays in [-1, 1], `(count, height, width, 3)`: classes 0 and 1.
+        epochs: passes over the images, the recoloured ones included.
+        seed: as for `train_evaluator`.
+
+    Returns:
+        As `train_evaluator`.
+    """
+    recoloured = colour_transfer(first, second), colour_transfer(second, first)
+    labels = np.repeat([0, 1, 0, 1], 2 * [len(first), len(second)])
+    images = np.concatenate([first, second, *recoloured])
+    return train_evaluator(images, labels, epochs, seed)
+
+
 def evaluate_images(evaluator, images, reference):
     """Scores a set of generated images.
 
@@ -49,7 +69,7 @@ def evaluate_images(evaluator, images, reference):
 
     Returns:
         dict: `frechet` (float, in the evaluator's features), `confident_share` (float), `classes`
-        (int, the covered ones), `probabilities` (array, `(count, classes)`).
+        (int, the covered ones).
     """
     features, probabilities = evaluator.predict(images, batch_size=BATCH, verbose=0)
     real_features, _ = evaluator.predict(reference, batch_size=BATCH, verbose=0)
@@ -57,7 +77,6 @@ def evaluate_images(evaluator, images, reference):
         "frechet": frechet_distance(real_features, features),
         "confident_share": confident_share(probabilities),
         "classes": class_coverage(probabilities),
-        "probabilities": probabilities,
     }
 
 
@@ -106,6 +125,25 @@ def kernel_distance(first, second):
         for k in (kernel(first, first), kernel(second, second))
     ]
     return float(sum(within) - 2 * kernel(first, second).mean())
+
+
+def image_kernel_distance(network, images, reference):
+    """Kernel distance of two sets of images in the features of a network.
+
+    Features have an arbitrary scale: they are divided by their root mean square in `reference`.
+
+    Args:
+        network: model of images of one size, such as an evaluator or a backbone; its first output
+            are the features, `(count, features)`.
+        images, reference: float arrays in [-1, 1], `(count, height, width, channels)`, 2 or more
+            each, of any size: they are scaled to that of the network.
+    """
+    first, second = (
+        keras.tree.flatten(network.predict(shrink(x, network.input_shape[1]), verbose=0))[0]
+        for x in (images, reference)
+    )
+    unit = np.sqrt(np.square(second).mean())
+    return kernel_distance(first / unit, second / unit)
 
 
 def confident_share(probabilities, threshold=0.9):

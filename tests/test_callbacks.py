@@ -1,11 +1,11 @@
-"""Grids of images, losses that are NaN, and the order of callbacks."""
+"""Grids of images, measures, losses that are NaN, and the order of callbacks."""
 
 import keras
 import numpy as np
 import pytest
 from PIL import Image
 
-from recipes.training.callbacks import ImageGrid, SetEpoch, diversity, progress
+from recipes.training.callbacks import ImageGrid, Measure, SetEpoch, diversity, progress
 from recipes.training.resume import Resume
 from tests.small import (
     POINTS,
@@ -89,6 +89,68 @@ def test_real_pictures_of_another_range_are_refused(tmp_path):
     real = np.array([0.0, 255.0]).reshape(2, 1, 1, 1)
     with pytest.raises(ValueError, match=r"real: values from 0 to 255, but \[-1, 1\] is needed"):
         ImageGrid(lambda net: None, tmp_path, real=real)
+
+
+# Measures
+
+
+def slope(net):
+    return {"slope": np.float32(net.net.layers[0].kernel[0, 0])}
+
+
+def test_a_measure_is_part_of_the_log_and_of_what_other_callbacks_see(tmp_path):
+    measure = Measure(slope, every=3)
+    log = keras.callbacks.CSVLogger(tmp_path / "log.csv")
+    # It falls from epoch to epoch, so the first measurement remains the best.
+    stop = keras.callbacks.EarlyStopping("slope", mode="max", patience=4)
+    net = line()
+    history = net.fit(
+        points().dataset, epochs=9, callbacks=[stop, log, measure], verbose=0
+    ).history["slope"]
+    assert len(history) == 5
+    first, third = history[0], history[2]
+    assert history == [first, first, third, third, third]
+    assert first > third > slope(net)["slope"]
+    assert measure.curve("slope") == ([1, 3], [first, third])
+    assert measure.seconds == sum(record["seconds"] for record in measure.records) > 0
+    table = np.genfromtxt(tmp_path / "log.csv", delimiter=",", names=True)
+    np.testing.assert_allclose(table["slope"], history)
+    net.fit(points().dataset, epochs=2, callbacks=[measure], verbose=0)
+    assert measure.curve("slope")[0] == [1, 2]  # a new training; its last epoch counts
+
+
+def test_measures_survive_a_restart(tmp_path):
+    def go(folder, epochs, *callbacks):
+        measure = Measure(slope, every=3)
+        _, history = train(folder, epochs, [measure, *callbacks])
+        return measure.curve("slope"), history
+
+    whole = go(tmp_path / "whole", 6)
+    stop = keras.callbacks.LambdaCallback(on_epoch_begin=interrupt_at(4))
+    with pytest.raises(KeyboardInterrupt):
+        go(tmp_path / "parts", 6, stop)
+    assert go(tmp_path / "parts", 6) == whole
+    assert whole[0][0] == [1, 3, 6]
+
+
+@pytest.mark.parametrize(
+    ("found", "message"),
+    [
+        (0.5, "has to return a dict, name -> number, not 0.5"),
+        ({}, "has to return a dict"),
+        ({"loss": 0.5}, "the log has a value 'loss' already"),
+        ({"kid": np.nan}, "kid is nan after epoch 1"),
+        ({"kid": np.zeros(2)}, r"kid is \[0. 0.\] after epoch 1, but a finite number is needed"),
+    ],
+)
+def test_what_is_no_measure_is_refused(found, message):
+    with pytest.raises(ValueError, match=f"measure: {message}"):
+        line().fit(points().dataset, callbacks=[Measure(lambda net: found)], verbose=0)
+
+
+def test_measuring_less_than_every_epoch_is_refused():
+    with pytest.raises(ValueError, match="every: 0, but at least 1"):
+        Measure(slope, every=0)
 
 
 # Numbers gone wrong

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from recipes.training.callbacks import Measure
 from recipes.training.distribution import optimizers_of
 from tests.tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
@@ -167,6 +168,30 @@ def test_the_average_is_what_a_user_gets(name):
     for network in model.averaged:
         getattr(model, f"ema_{network}").set_weights(getattr(model, network).get_weights())
     assert (use() != before).all(axis=-1).any()
+
+
+@all_gans
+def test_measuring_the_average_changes_nothing_of_the_training(name):
+    def train(*callbacks):
+        keras.utils.set_random_seed(0)
+        model = compiled(name, dropout=0.5)
+        history = model.fit(GANS[name][1]()[1], epochs=3, callbacks=callbacks, verbose=0).history
+        return model, history
+
+    def mean(model):
+        if hasattr(model, "generate"):
+            return {"mean": model.generate(3, seed=0).mean()}
+        return {"mean": model.translate(images(3, 3)).mean()}
+
+    plain, history = train()
+    measured, more = train(Measure(mean, every=2))
+    assert_same(plain, measured)
+    assert more == {**history, "mean": more["mean"]}
+    for network in measured.averaged:  # the weights as they are do not count
+        getattr(measured, network).set_weights(
+            [0 * weight for weight in getattr(measured, network).get_weights()]
+        )
+    assert mean(measured)["mean"] == more["mean"][-1] != 0
 
 
 # Generating

@@ -204,9 +204,9 @@ def test_the_setup_cell_installs_the_whole_package(repository, tmp_path):
         for path in folder.rglob("*.py"):
             installed = tmp_path / path.relative_to(folder.parent)
             assert installed.read_bytes() == path.read_bytes(), path
-    weights = "scenes_backbone.weights.h5"
-    ours = (ROOT / "data/weights" / weights).read_bytes()
-    assert (tmp_path / "recipes/weights" / weights).read_bytes() == ours
+    weights = ROOT / "data/weights"
+    for ours in (weights / "scenes_backbone.weights.h5", *weights.glob("showcase_*")):
+        assert (tmp_path / "recipes/weights" / ours.name).read_bytes() == ours.read_bytes()
 
 
 @pytest.mark.parametrize("host", [IN_COLAB, IN_KAGGLE], ids=["Colab", "Kaggle"])

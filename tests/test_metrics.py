@@ -1,3 +1,4 @@
+import keras
 import numpy as np
 import pytest
 from scipy.linalg import sqrtm
@@ -61,10 +62,39 @@ def test_the_evaluator_tells_real_digits_from_noise():
     assert good["classes"] > 7 > bad["classes"]
     features, probabilities = evaluator.predict(scale(images[:300]), verbose=0)
     assert features.shape == (300, 64)
-    np.testing.assert_allclose(good["probabilities"], probabilities, atol=1e-6)
     assert good["confident_share"] == metrics.confident_share(probabilities)
     expected = (probabilities.argmax(1) == 3).mean()
     assert metrics.class_share(evaluator, scale(images[:300]), 3) == pytest.approx(expected)
+
+
+def test_the_kernel_distance_of_images_is_that_of_their_features_in_units_of_the_reference():
+    inputs = keras.Input((4, 4, 3))
+    features = keras.layers.Flatten()(keras.layers.AveragePooling2D(2)(inputs))
+    network = keras.Model(inputs, [features, features * 0])
+    images, reference = RNG.uniform(-1, 1, (2, 5, 4, 4, 3)).astype("float32")
+    a, b = (x.reshape(5, 2, 2, 2, 2, 3).mean((2, 4)).reshape(5, -1) for x in (images, reference))
+    unit = np.sqrt((b**2).mean())
+    expected = pytest.approx(metrics.kernel_distance(a / unit, b / unit), rel=1e-4)
+    assert metrics.image_kernel_distance(network, images, reference) == expected
+    large = images.repeat(4, 1).repeat(4, 2), reference.repeat(4, 1).repeat(4, 2)
+    found = metrics.image_kernel_distance(keras.Model(inputs, features * 9), *large)
+    assert found == pytest.approx(metrics.kernel_distance(a / unit, b / unit), rel=0.2)
+
+
+def test_colour_alone_does_not_convince_an_evaluator_of_domains():
+    y, x = np.mgrid[0:16, 0:16] // 4 % 2 * 1.0
+
+    def draw(pattern, colour, count=60):  # stripes of some contrast, in a tint
+        contrast = RNG.uniform(0.3, 1, (count, 1, 1, 1))
+        return np.float32(np.clip((pattern[..., None] - 0.5) * contrast + colour, -1, 1))
+
+    blue, red = draw(x, [-0.5, 0, 0.5]), draw(y, [0.5, 0, -0.5])
+    evaluator = metrics.train_domain_evaluator(blue, red, epochs=6)
+    assert metrics.class_share(evaluator, blue, 0) > 0.9 < metrics.class_share(evaluator, red, 1)
+    blued = metrics.colour_transfer(red, blue)
+    assert metrics.class_share(evaluator, blued, 1) > 0.9
+    plain = metrics.train_evaluator(np.concatenate([blue, red]), np.repeat([0, 1], 60), epochs=6)
+    assert metrics.class_share(plain, blued, 1) < 0.5  # colour convinces this one
 
 
 def test_nearest_images():

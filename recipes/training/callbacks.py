@@ -1,7 +1,8 @@
-"""Callbacks for `fit`: progress, images, losses that are NaN, and the order of callbacks."""
+"""Callbacks for `fit`: progress, images, measures, losses that are NaN, and their order."""
 
 import math
 import re
+import time
 from pathlib import Path
 
 import keras
@@ -108,6 +109,78 @@ def diversity(images):
     return float(np.std(np.asarray(images, np.float32), axis=0, ddof=1).mean())
 
 
+class Measure(keras.callbacks.Callback):
+    """Measures the model every few epochs, for example the images that it generates.
+
+        measure = Measure(
+            lambda gan: metrics.evaluate_images(evaluator, gan.generate(500, seed=0), held_out),
+            every=2,
+        )
+        gan.fit(dataset, epochs=10, callbacks=[measure])
+        plotting.show_curves({"GAN": ("distance", {"Fréchet": measure.curve("frechet")})})
+
+    What it finds is part of the epoch's log: of the history, the progress bar and CSVLogger's file;
+    `EarlyStopping("frechet", mode="min", patience=6)` can watch it. An epoch without a measurement
+    repeats the last one, so that patience counts epochs. `RecipeModel.fit` puts it before the other
+    callbacks; for another `keras.Model`, name it first.
+
+    Args:
+        measure: function of the model that returns a dict, name -> number. What is random in it
+            needs a seed of its own, as `generate` has: else it changes the training's.
+        every: epochs from one measurement to the next; the first and the last get one anyway.
+
+    Attributes:
+        records: the measurements so far, a dict each: `epoch` (from 1), `seconds` (what it took),
+            `values` (what `measure` returned, as floats).
+
+    Raises:
+        ValueError: `every` is below 1; or `measure` returns no such dict, a name that the log has
+            already, or a number that is NaN or infinite.
+    """
+
+    remembered = ("records",)  # by `Resume`
+
+    def __init__(self, measure, every=1):
+        super().__init__()
+        if every < 1:
+            raise ValueError(f"every: {every}, but at least 1 epoch is needed")
+        self.measure, self.every, self.records = measure, every, []
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 0:  # a new training
+            self.records = []
+
+    def on_epoch_end(self, epoch, logs=None):
+        # The first one that it sees gets a measurement: CSVLogger takes its columns from it.
+        if not self.records or not (epoch + 1) % self.every or epoch + 1 == self.params["epochs"]:
+            start = time.perf_counter()
+            values = self.measure(self.model)
+            seconds = time.perf_counter() - start
+            if not isinstance(values, dict) or not values:
+                raise ValueError(f"measure: has to return a dict, name -> number, not {values!r}")
+            for name, value in values.items():
+                if name in logs:
+                    raise ValueError(f"measure: the log has a value {name!r} already; rename it")
+                if np.ndim(value) or not np.isfinite(value):
+                    raise ValueError(
+                        f"measure: {name} is {value} after epoch {epoch + 1}, but a finite number "
+                        "is needed"
+                    )
+            values = {name: float(value) for name, value in values.items()}
+            record = {"epoch": epoch + 1, "seconds": seconds, "values": values}
+            self.records = [*self.records, record]
+        logs.update(self.records[-1]["values"])
+
+    def curve(self, name):
+        """(epochs, values) of one measure, two lists, as `plotting.show_curves` takes them."""
+        return [x["epoch"] for x in self.records], [x["values"][name] for x in self.records]
+
+    @property
+    def seconds(self):
+        """What all measurements together took."""
+        return sum(record["seconds"] for record in self.records)
+
+
 class StopOnNaN(keras.callbacks.Callback):
     """Stops a training whose losses are NaN or infinite, and says which one went first.
 
@@ -161,10 +234,10 @@ class SetEpoch(keras.callbacks.Callback):
 
 
 def arrange_callbacks(callbacks, model):
-    """The callbacks of a training: `StopOnNaN` first, then those given, but each `Resume` last.
+    """The callbacks of a training: `StopOnNaN`, each `Measure`, the others given, each `Resume`.
 
-    Nothing is drawn or saved of weights that are NaN, and a checkpoint comes after all that
-    belongs to its epoch.
+    So nothing is measured, drawn or saved of weights that are NaN, the others see what was
+    measured, and a checkpoint comes after all that belongs to its epoch.
 
     Raises:
         ValueError: one of them changes the learning rate, but the model has several optimizers;
@@ -174,6 +247,7 @@ def arrange_callbacks(callbacks, model):
     resumes = [callback for callback in callbacks if isinstance(callback, Resume)]
     ours = (Resume, StopOnNaN, SetEpoch)
     others = [callback for callback in callbacks if not isinstance(callback, ours)]
+    others.sort(key=lambda callback: not isinstance(callback, Measure))
     count = len(optimizers_of(model))
     for callback in others:
         if isinstance(callback, LEARNING_RATE) and count > 1:

@@ -1,0 +1,68 @@
+"""Generators in float16, and the tool that trains them."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from recipes import showcase, translation
+from recipes.showcase import load_showcase, write_float16
+from tools import train_showcase
+
+
+@pytest.fixture
+def shown(tmp_path, monkeypatch):
+    """A folder that stands in for `data/weights/`."""
+    monkeypatch.setattr(showcase, "published", lambda name: tmp_path / name)
+    return tmp_path
+
+
+def test_a_generator_comes_back_in_float32(shown):
+    network = translation.build_unet(32, 2, "instance", 0.5, "bilinear", True)
+    write_float16(network, shown / "showcase_unet.npz")
+    loaded = load_showcase("unet")
+    assert {weight.dtype for weight in loaded.trainable_weights} <= {"float32"}
+    assert not loaded.trainable
+    images = np.random.default_rng(0).uniform(-1, 1, (2, 40, 33, 3)).astype("float32")
+    outputs, expected = (translation.translate(x, images) for x in (loaded, network))
+    assert outputs.dtype == np.float32
+    np.testing.assert_allclose(outputs, expected, atol=5e-3)
+    assert np.abs(outputs - expected).max() > 0  # it was rounded
+    size = (shown / "showcase_unet.npz").stat().st_size
+    assert size < 2 * network.count_params() + 60_000
+
+
+def test_what_cannot_be_written_or_read_is_named(shown):
+    with pytest.raises(FileNotFoundError, match=r"name 'unet': .*showcase_unet.npz; .*are: none"):
+        load_showcase("unet")
+    network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1, name="out")])
+    write_float16(network, shown / "showcase_dense.npz")
+    with pytest.raises(FileNotFoundError, match="there are: dense"):
+        load_showcase("unet")
+    content = (shown / "showcase_dense.npz").read_bytes()
+    (shown / "showcase_unet.npz").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ValueError, match=r"showcase_unet.npz is damaged \(.*get it anew"):
+        load_showcase("unet")
+    network.layers[0].kernel.assign([[1e5], [0]])
+    with pytest.raises(ValueError, match="out/kernel: a value is no finite float16"):
+        write_float16(network, shown / "showcase_dense.npz")
+
+
+def test_the_tool_leaves_generators_and_a_curve_and_goes_on(shown, tmp_path, capsys):
+    def train(minutes):
+        train_showcase.main(
+            f"pix2pix --minutes {minutes} --width 1 --batch-size 1 --steps 1 --images 2 "
+            f"--folder {tmp_path / 'build'} --weights {shown}".split()
+        )
+        found = json.loads((shown / "showcase_pix2pix.json").read_text())
+        assert not any(str(tmp_path) in str(value) for value in found["settings"].values())
+        return found["curve"]
+
+    first = train(1e-6)
+    assert load_showcase("pix2pix").count_params() > 0
+    more = train(2e-6)
+    assert "going on after epoch 1" in capsys.readouterr().out
+    assert more[0] == first[0]
+    assert more[-1]["minutes"] > first[-1]["minutes"] > 0
+    assert set(more[-1]) == {"minutes", "l1", "ssim"}
