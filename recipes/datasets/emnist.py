@@ -1,5 +1,7 @@
 """EMNIST: handwritten digits and letters, 28x28 pixels (Cohen et al. 2017)."""
 
+import string
+
 import numpy as np
 
 from recipes.datasets import digits
@@ -18,15 +20,16 @@ SIZE = 561_753_746
 TERMS = "none stated; made by NIST, a US government agency, from its Special Database 19"
 
 SPLITS = ("train", "test")
-# The parts of the set, and the number that their labels are below. Labels of "letters" start at 1;
-# a letter's two cases share one.
+# The parts of the set, and the character of each label. Where the two cases of a letter look alike,
+# "balanced" and "bymerge" have one class for both, as "letters" has for all; it starts at 1.
+DIGITS, MERGED = string.digits, string.digits + string.ascii_uppercase + "abdefghnqrt"
 PARTS = {
-    "balanced": 47,
-    "byclass": 62,
-    "bymerge": 47,
-    "digits": 10,
-    "letters": 27,
-    "mnist": 10,
+    "balanced": MERGED,
+    "byclass": DIGITS + string.ascii_uppercase + string.ascii_lowercase,
+    "bymerge": MERGED,
+    "digits": DIGITS,
+    "letters": " " + string.ascii_uppercase,
+    "mnist": DIGITS,
 }
 
 
@@ -65,7 +68,7 @@ def load(split="train", part="balanced", embedded=False):
         images, labels = _read_prepared(prepared, split, part)
     else:
         folder = folder or _open_archive(archive, names)
-        images, labels = read_images(folder, *names, num_classes=PARTS[part])
+        images, labels = read_images(folder, *names, num_classes=len(PARTS[part]))
     # The published images are transposed. In place: "byclass" alone takes 547 MB.
     for start in range(0, len(images), 10_000):
         some = images[start : start + 10_000]
