@@ -17,15 +17,7 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from recipes.backbones import PUBLISHED, load_backbone
-from recipes.captioning.feature_file import (
-    Features,
-    PartialFeatures,
-    describe,
-    find,
-    name,
-    report_bad,
-    without,
-)
+from recipes.captioning.feature_file import FeatureFile, Features
 from recipes.datasets import files, image_files, scale
 
 __all__ = ["Features", "ImageCaptionFeatureExtractor"]
@@ -35,7 +27,7 @@ DTYPES = ("float16", "float32")
 SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
 CONFIG_KINDS = {
     "backbone": (str, type(None)), "weights": (str, type(None)), "spatial": bool,
-    "size": list, "shape": list, "dtype": str, "batch_size": int, "weights_sha256": str,
+    "dtype": str, "batch_size": int, "weights_sha256": str,
 }  # fmt: skip
 
 
@@ -126,15 +118,17 @@ class ImageCaptionFeatureExtractor:
         paths = _listed(image_paths)
         if self.output_path is None:
             array, bad = self._in_memory(paths)
-            report_bad(bad, paths, skip_bad)
-            features = Features(array, without(paths, bad))
         else:
-            wanted = describe(paths, self.settings)
-            index = find(self.output_path, wanted) or self._write(paths, wanted)
-            bad = index["bad"]
-            report_bad(bad, paths, skip_bad)
-            features = Features.of(self.output_path, index, paths)
-        return features
+            file = FeatureFile(self.output_path, paths, self.settings)
+            if not file.finished:
+                with files.locked(self.output_path / "features"):
+                    file.start()
+                    for rows, faults in self._run(paths, file.index["done"]):
+                        file.add(rows, faults)
+            array, bad = file.open()
+        _report(bad, paths, skip_bad)
+        gone = {i for i, _ in bad}
+        return Features(array, [path for i, path in enumerate(paths) if i not in gone])
 
     def __call__(self, images):
         """The features of a few photos, in memory.
@@ -151,7 +145,7 @@ class ImageCaptionFeatureExtractor:
         """
         images = _listed(images)
         array, bad = self._in_memory(images)
-        report_bad(bad, images)
+        _report(bad, images)
         return array
 
     @property
@@ -177,12 +171,10 @@ class ImageCaptionFeatureExtractor:
         Weights that are neither published nor in a file go with it, in `extractor.keras`.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = self.config()
-        if config["backbone"] is None or config["weights"] is None:
-            part = folder / f"part.{MODEL}"  # Keras wants this suffix
-            self.backbone.save(part)
-            os.replace(part, folder / MODEL)
+        if _holds_model(config):
+            with files.whole_file(folder / MODEL) as part:
+                self.backbone.save(part)
         files.save_json(folder / CONFIG, config)
 
     @classmethod
@@ -200,45 +192,31 @@ class ImageCaptionFeatureExtractor:
         """
         path = Path(folder) / CONFIG
         config = files.load_json(path, **CONFIG_KINDS)
-        kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
-        network, weights = config["backbone"], weights or config["weights"]
+        expected = config.pop("weights_sha256")
+        if weights is not None:
+            config["weights"] = os.path.abspath(weights)
+
+        def backbone():
+            if _holds_model(config):
+                return load_model(path.with_name(MODEL))  # it is cut already
+            return load_backbone(config["backbone"], config["weights"], config["spatial"])
+
+        extractor = cls.__new__(cls)
         try:
-            if network is None or weights is None:
-                extractor = cls.__new__(cls)  # its network is cut already
-                kept.update(backbone=network, weights=weights)
-                extractor._set_up(kept, output_path, lambda: load_model(path.with_name(MODEL)))
-            else:
-                extractor = cls(network, output_path, weights=weights, **kept)
+            extractor._set_up(config, output_path, backbone)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{path} was made with weights that are not there any more, {weights}; say "
-                "where they are: load(folder, weights=...)"
+                f"{path} was made with weights that are not there any more, {config['weights']}; "
+                "say where they are: load(folder, weights=...)"
             ) from error
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} describes no extractor that can be made: {error}") from error
-        if extractor._fingerprint != config["weights_sha256"]:
+        if extractor._fingerprint != expected:
             raise ValueError(
-                f"{path} was made with other weights: their SHA-256 was "
-                f"{config['weights_sha256']}, but now {extractor._fingerprint}"
-            )
-        if [list(extractor.size), list(extractor.shape)] != [config["size"], config["shape"]]:
-            raise ValueError(
-                f"{path} says {config['size']} -> {config['shape']}, but its network makes "
-                f"{list(extractor.shape)} of images of {list(extractor.size)}: it was changed"
+                f"{path} was made with other weights: their SHA-256 was {expected}, but now "
+                f"{extractor._fingerprint}"
             )
         return extractor
-
-    def _write(self, paths, wanted):
-        """Makes the files in `output_path`, or goes on with it; returns their index."""
-        folder = self.output_path
-        with files.locked(folder / "features"):
-            index = find(folder, wanted, explain=True)  # made by another process meanwhile?
-            if index is None:
-                file = PartialFeatures(folder, wanted)
-                for rows, bad in self._run(paths, file.done):
-                    file.add(rows, bad)
-                index = file.finish()
-        return index
 
     def _in_memory(self, images):
         made, bad = [], []
@@ -268,7 +246,7 @@ class ImageCaptionFeatureExtractor:
                 finite = np.isfinite(rows).all(tuple(range(1, rows.ndim)))
                 if not finite.all():
                     raise ValueError(
-                        f"the features of {name(images, good[finite.argmin()])} are not finite "
+                        f"the features of {_name(images, good[finite.argmin()])} are not finite "
                         f'in {self.dtype}: choose dtype="float32", or look at the network'
                     )
                 yield rows, bad
@@ -288,6 +266,11 @@ class ImageCaptionFeatureExtractor:
     def _predict(self, batch):
         with np.errstate(over="ignore"):  # what is too large for float16 is an error of `_run`
             return self._net(batch).numpy().astype(self.dtype)
+
+
+def _holds_model(config):
+    """Whether the network itself has to be saved: no name and no file leads to its weights."""
+    return config["backbone"] is None or config["weights"] is None
 
 
 def _listed(images):
@@ -310,6 +293,15 @@ def _file_or_array(image):
         image = ImageOps.exif_transpose(image).convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return np.asarray(image)
+
+
+def _report(bad, images, skip_bad=False):
+    faults = [(_name(images, i), text) for i, text in bad]
+    image_files.report(faults, len(images), skip_bad, "photos")
+
+
+def _name(images, i):
+    return f"image {i}" if isinstance(images[i], np.ndarray) else str(images[i])
 
 
 def load_model(path):
