@@ -19,7 +19,6 @@ class CNNEncoder(layers.Layer):
 
     def __init__(self, embedding=256, **kwargs):
         super().__init__(**kwargs)
-        self.embedding = embedding
         self.dense = layers.Dense(embedding, "relu", name="dense")
 
     def build(self, shape):
@@ -27,9 +26,6 @@ class CNNEncoder(layers.Layer):
 
     def call(self, features):
         return self.dense(features)  # (batch, places, channels) -> (batch, places, embedding)
-
-    def get_config(self):
-        return {**super().get_config(), "embedding": self.embedding}
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -76,9 +72,6 @@ class BahdanauAttention(layers.Layer):
         shares = ops.cast(weights, places.dtype)
         return ops.matmul(shares[:, None], places)[:, 0], weights
 
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
 
 @keras.saving.register_keras_serializable(package="recipes")
 class RNNDecoder(layers.Layer):
@@ -107,10 +100,6 @@ class RNNDecoder(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.settings = dict(
-            vocabulary_size=vocabulary_size, embedding=embedding, units=units,
-            attention_units=attention_units, dropout=dropout, carry_state=carry_state, seed=seed,
-        )  # fmt: skip
         self.units, self.carry_state = units, carry_state
         self.embed = layers.Embedding(vocabulary_size, embedding, name="words")
         self.word_dropout = layers.Dropout(dropout, seed=seed)
@@ -124,7 +113,7 @@ class RNNDecoder(layers.Layer):
         context = places_shape[-1]
         self.embed.build()
         self.attention.build(places_shape, (None, self.units))
-        self.cell.build((None, context + self.settings["embedding"]))
+        self.cell.build((None, context + self.embed.output_dim))
         self.hidden.build((None, None, self.units))
         self.logits.build((None, None, self.units))
 
@@ -171,9 +160,6 @@ class RNNDecoder(layers.Layer):
         """One word, in decoding: `(logits, state, weights)`."""
         state, weights = self.update(self.embed(words), state, places, keys)
         return self.logits(self.hidden(state)), state, weights
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
 
 
 @keras.saving.register_keras_serializable(package="recipes")

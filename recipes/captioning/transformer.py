@@ -61,9 +61,6 @@ class MultiHeadAttention(layers.Layer):
         shape = (*ops.shape(x)[:2], self.heads, self.width // self.heads)
         return ops.swapaxes(ops.reshape(x, shape), 1, 2)
 
-    def get_config(self):
-        return {**super().get_config(), "width": self.width, "heads": self.heads}
-
 
 @keras.saving.register_keras_serializable(package="recipes")
 class DecoderBlock(layers.Layer):
@@ -81,7 +78,6 @@ class DecoderBlock(layers.Layer):
 
     def __init__(self, width, heads, dropout=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.settings = dict(width=width, heads=heads, dropout=dropout, seed=seed)
         self.width = width
         self.self_attention = MultiHeadAttention(width, heads, name="self_attention")
         self.cross_attention = MultiHeadAttention(width, heads, name="cross_attention")
@@ -142,9 +138,6 @@ class DecoderBlock(layers.Layer):
         x = x + self.dropouts[1](found, training=training)
         found = self.narrow(self.wide(self.norms[2](x)))
         return x + self.dropouts[2](found, training=training), weights
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
 
 
 @keras.saving.register_keras_serializable(package="recipes")

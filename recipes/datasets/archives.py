@@ -61,6 +61,17 @@ def look_into(archive):
         raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
 
 
+def find_file(names, folder, archive):
+    """The first of these files that is in a folder, or else in a zip file; None if there is none.
+
+    Raises:
+        ValueError: the zip file is damaged.
+    """
+    places = [folder, look_into(archive)] if archive.is_file() else [folder]
+    found = (place / name for name in names for place in places)
+    return next((path for path in found if path.is_file()), None)
+
+
 def _contents(archive):
     """Yield pieces of the files in an archive: name and bytes. One bad member, and it yields none.
 
