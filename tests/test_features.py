@@ -4,8 +4,6 @@ import copy
 import json
 import os
 import shutil
-import signal
-import time
 from pathlib import Path
 
 import keras
@@ -100,7 +98,7 @@ def files(folder):
 @pytest.mark.parametrize("dtype", ["float16", "float32"])
 def test_features_are_those_of_the_net(paths, out, spatial, layer, shape, dtype):
     found = extractor(out, spatial=spatial, dtype=dtype).extract_features(paths)
-    assert found.shape == found.array.shape == (len(paths), *shape)
+    assert found.array.shape == (len(paths), *shape)
     assert found.array.dtype == dtype
     assert len(found) == len(paths)
     assert found.paths == paths
@@ -301,43 +299,6 @@ def test_unfinished_features_of_something_else(paths, out, monkeypatch, capsys):
     found = extractor_of(out).extract_features(paths[::-1])
     assert "are of 22 photos, of which 22 are asked for): made anew" in capsys.readouterr().out
     np.testing.assert_array_equal(found.array, EXTRACT(paths[::-1]))
-
-
-@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
-def test_a_killed_process(tmp_path, out, monkeypatch):
-    """A fork, since a new process takes seconds to start TensorFlow; its network is plain NumPy."""
-    paths = write_photos(tmp_path / "photos", 60)
-    monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0)
-    seen = []
-
-    def predict(self, batch):
-        seen.append(len(batch))
-        time.sleep(0.02)
-        return batch.mean((1, 2)).repeat(2, 1).astype(np.float16)
-
-    monkeypatch.setattr(ImageCaptionFeatureExtractor, "_predict", predict)
-    extract = extractor_of(out)
-    assert extract.settings  # before the fork: the child has to do without TensorFlow
-    child = os.fork()
-    if not child:
-        try:
-            extract.extract_features(paths)
-        finally:  # no second pytest goes on from here
-            os._exit(1)
-    progress = out / "features.json"
-    try:
-        end = time.monotonic() + 10
-        while not (progress.exists() and json.loads(progress.read_text())["done"] > 10):
-            assert time.monotonic() < end
-            time.sleep(0.005)
-    finally:
-        os.kill(child, signal.SIGKILL)
-        _, status = os.waitpid(child, 0)
-    assert os.WTERMSIG(status) == signal.SIGKILL
-    found = extract.extract_features(paths)
-    assert 0 < sum(seen) < 50
-    expected = EXTRACT.extract_features(paths)
-    np.testing.assert_array_equal(found.array, expected.array)
 
 
 def test_a_full_disk(paths, out, monkeypatch):

@@ -36,10 +36,6 @@ class Features:
     def __len__(self):
         return len(self.array)
 
-    @property
-    def shape(self):
-        return self.array.shape
-
     def rows(self, paths):
         """The row of each photo: int64 `(len(paths),)`; a ValueError names those without one."""
         found = [self._rows.get(os.path.abspath(path)) for path in paths]
