@@ -6,6 +6,7 @@
 import collections
 import functools
 import hashlib
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -23,8 +24,6 @@ from recipes.datasets import files, image_files, scale
 __all__ = ["Features", "ImageCaptionFeatureExtractor"]
 
 CONFIG, MODEL = EXTRACTOR_FILES = "extractor.json", "extractor.keras"
-DTYPES = ("float16", "float32")
-SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
 CONFIG_KINDS = {
     "backbone": (str, type(None)), "weights": (str, type(None)), "spatial": bool,
     "dtype": str, "batch_size": int, "weights_sha256": str,
@@ -76,7 +75,7 @@ class ImageCaptionFeatureExtractor:
         self._set_up(config, output_path, lambda: load_backbone(network, weights, spatial))
 
     def _set_up(self, config, output_path, load):
-        files.check_choice("dtype", config["dtype"], DTYPES)
+        files.check_choice("dtype", config["dtype"], ("float16", "float32"))
         if not (isinstance(config["batch_size"], int) and config["batch_size"] > 0):
             raise ValueError(f"batch_size {config['batch_size']!r}: a number above 0 is needed")
         if output_path is not None and Path(output_path).is_file():
@@ -151,7 +150,8 @@ class ImageCaptionFeatureExtractor:
     @property
     def settings(self):
         """What the features depend on, but for the photos; JSON can hold it."""
-        return {key: self.config()[key] for key in SETTINGS}
+        keys = ("backbone", "size", "shape", "dtype", "weights_sha256")
+        return {key: self.config()[key] for key in keys}
 
     def config(self):
         """All that describes this extractor; JSON can hold it."""
@@ -219,11 +219,8 @@ class ImageCaptionFeatureExtractor:
         return extractor
 
     def _in_memory(self, images):
-        made, bad = [], []
-        for rows, faults in self._run(images):
-            made.append(rows)
-            bad += faults
-        return np.concatenate(made), bad
+        rows, bad = zip(*self._run(images), strict=True)
+        return np.concatenate(rows), sum(bad, [])
 
     def _run(self, images, start=0):
         """Yields for each batch from `start` on its rows, and `[position, fault]` of bad photos."""
@@ -234,10 +231,9 @@ class ImageCaptionFeatureExtractor:
         )
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool, bar:
             ahead = collections.deque(pool.map(self._read, cut) for cut in cuts[:2])
-            for number, (first, cut) in enumerate(zip(ends, cuts, strict=True)):
+            for first, cut, later in itertools.zip_longest(ends, cuts, cuts[2:], fillvalue=()):
                 found = list(ahead.popleft())
-                if number + 2 < len(cuts):
-                    ahead.append(pool.map(self._read, cuts[number + 2]))
+                ahead.append(pool.map(self._read, later))
                 bad = [[first + i, text] for i, text in enumerate(found) if isinstance(text, str)]
                 good = [first + i for i, x in enumerate(found) if not isinstance(x, str)]
                 rows = np.empty((0, *self.shape), self.dtype)
