@@ -77,15 +77,7 @@ class BahdanauAttention(layers.Layer):
 class RNNDecoder(layers.Layer):
     """Embedding, attention, GRU, Dense, logits: the next word from the last one and the image.
 
-    Args:
-        vocabulary_size: number of words, with the special ones.
-        embedding: length of a word's vector.
-        units: of the GRU and of the Dense layer after it.
-        attention_units: length of an attention key.
-        dropout: rate, for the words' vectors and the GRU's outputs.
-        carry_state: whether the GRU keeps its state from word to word. False: it starts from
-            zeros at each, as in the classic version of this recipe, which calls it without one.
-        seed: int, of the dropout.
+    The arguments are as for `ImageCaptioner`.
     """
 
     def __init__(
@@ -176,7 +168,8 @@ class ImageCaptioner(CaptionModel):
         dropout: rate, for places, words and outputs; the book has none.
         doubly_stochastic: weight of Xu et al.'s regularizer, the mean over the places of
             (1 - attention summed over the words)^2: each place should get as much attention.
-        carry_state: as for `RNNDecoder`.
+        carry_state: whether the GRU keeps its state from word to word. False: it starts from
+            zeros at each, as in the classic version of this recipe, which calls it without one.
         seed: int, of the dropout.
     """
 
@@ -228,9 +221,8 @@ class ImageCaptioner(CaptionModel):
 
     def begin(self, features):
         places = self.encode(features)
-        return (places, self.decoder.attention.keys(places)), self.decoder.start(
-            tf.shape(places)[0]
-        )
+        memory = places, self.decoder.attention.keys(places)
+        return memory, self.decoder.start(tf.shape(places)[0])
 
     def step(self, words, memory, state):
         return self.decoder.step(words, *memory, state)

@@ -67,13 +67,7 @@ class DecoderBlock(layers.Layer):
     """Attention to the earlier words, attention to the image, two Dense layers.
 
     Each has a residual connection, and layer normalization before it (Xiong et al. 2020), with
-    which training needs no warm-up.
-
-    Args:
-        width: length of the vectors.
-        heads: number of attention heads.
-        dropout: rate, for each part's output.
-        seed: int, of the dropout.
+    which training needs no warm-up. The arguments are as for `TransformerCaptioner`.
     """
 
     def __init__(self, width, heads, dropout=0.0, seed=0, **kwargs):
