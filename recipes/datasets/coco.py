@@ -67,9 +67,7 @@ def load(
             118,287 photos of `train` 2017. Then better unpack the publishers' train2017.zip.
         seed: the same seed draws the same photos.
         year: 2017 or 2014; None: the one that is there, 2017 if both are or none.
-        skip_missing: leave out photos without captions, captions without photos and empty
-            captions, and print which; else they are an error. A download that fails is an error
-            all the same.
+        skip_missing: as for `captions.match`; a download that fails is an error all the same.
         download: whether what is missing may be downloaded.
 
     Returns:

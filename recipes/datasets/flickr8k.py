@@ -47,9 +47,7 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     Args:
         split: "train", "dev", "test", or "all": every photo, whatever the split files say.
         folder: a folder in one of these layouts.
-        skip_missing: leave out photos that are not there, photos without captions and empty
-            captions, and print which; else they are an error. With split files, only the
-            photos of the split count.
+        skip_missing: as for `captions.match`. With split files, only their photos count.
         seed: of the split at random.
 
     Returns:
