@@ -1,5 +1,7 @@
 """How good generated images and translations are: measures that see what a person sees."""
 
+import itertools
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -245,24 +247,17 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
         grey = np.asarray(images, np.float64).mean(-1)
         # A window against the cross that an image's borders leave in its spectrum.
         window = np.hanning(height)[:, None] * np.hanning(width)
-        power = (np.abs(np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)) ** 2).mean(
-            0
-        )
+        spectra = np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)
+        power = (np.abs(spectra) ** 2).mean(0)
         found = []
         for period in periods:
             rows = np.arange(period) * (height // period)
             columns = np.arange(period) * (width // period)
-            at = [(r, c) for r in rows for c in columns if r or c]
-            # Only those that no shorter period has.
-            at = [
-                (r, c)
-                for r, c in at
-                if period == 2 or (r % (2 * height // period) or c % (2 * width // period))
-            ]
             ratios = []
-            for r, c in at:
-                near = np.ix_(np.arange(r - 4, r + 5) % height, np.arange(c - 4, c + 5) % width)
-                ratios.append(power[r, c] / np.median(power[near]))
+            for r, c in itertools.product(rows, columns):
+                if r % (2 * rows[1]) or c % (2 * columns[1]):  # else a shorter period has it, too
+                    near = np.ix_(np.arange(r - 4, r + 5) % height, np.arange(c - 4, c + 5) % width)
+                    ratios.append(power[r, c] / np.median(power[near]))
             found.append(np.mean(ratios))
         return np.array(found)
 

@@ -95,15 +95,10 @@ def test_year(root):
     assert len(coco.load()) == 4
     assert len(coco.load(year=2014)) == 3
     assert len(coco.load(year="2014")) == 3
-    with pytest.raises(ValueError, match="unknown year '2015'; known: 2017, 2014"):
-        coco.load(year=2015)
-
-
-def test_unknown_split():
     with pytest.raises(ValueError, match="unknown split 'test'; known: train, val"):
         coco.load("test")
-    with pytest.raises(ValueError, match="unknown split 'test'; known: train, val"):
-        coco.boxes("test")
+    with pytest.raises(ValueError, match="unknown year '2015'; known: 2017, 2014"):
+        coco.load(year=2015)
 
 
 def test_annotations_inside_of_the_archive(root):
@@ -152,15 +147,6 @@ def test_sample_is_of_whole_images_by_seed(root):
 # What does not go together
 
 
-def test_image_without_any_caption(root, capsys):
-    write_set(root / "coco", skip=(2, 4))
-    with pytest.raises(ValueError, match="2 images without a caption in .*train2017.json") as error:
-        coco.load()
-    assert f"{name(2)}, {name(4)}" in str(error.value)
-    assert len(coco.load(skip_missing=True)) == 4
-    assert capsys.readouterr().out.startswith("Left out: 2 images without a caption")
-
-
 def test_captions_of_an_image_that_is_not_listed(root, capsys):
     write_set(root / "coco")
     value = content()
@@ -171,16 +157,6 @@ def test_captions_of_an_image_that_is_not_listed(root, capsys):
     assert str(file) in str(error.value)
     assert len(coco.load(skip_missing=True)) == 6
     assert "id 7" in capsys.readouterr().out
-
-
-def test_empty_caption(root):
-    write_set(root / "coco", 2)
-    value = content(count=2)
-    value["annotations"][0]["caption"] = " \n"
-    write_annotations(root / "coco", value)
-    with pytest.raises(ValueError, match=f"1 image with an empty caption in .*: {name(0)}"):
-        coco.load()
-    assert [len(c) for c in coco.load(skip_missing=True).captions] == [4, 5]
 
 
 @pytest.mark.parametrize("given", [True, False])
@@ -205,12 +181,6 @@ def test_only_the_photos_of_the_sample_have_to_be_there(root):
     assert len(data) == 4
     with pytest.raises(ValueError, match="images that are not in"):
         coco.load(captions=20, seed=6, download=False)
-
-
-def test_no_photos_at_all(root):
-    write_annotations(root / "coco", content())
-    with pytest.raises(ValueError, match="no image in .*train2017 that has a caption in"):
-        coco.load(download=False, skip_missing=True)
 
 
 # JSON that is not COCO's
@@ -413,21 +383,6 @@ def test_download_of_the_annotations_and_the_photos_of_the_sample(root, server):
     assert set(server.asked) == {f"/train2017/{n}" for n in set(names(more)) - set(names(data))}
 
 
-def test_photos_that_are_there_are_left_alone(root, server):
-    write_set(root / "coco", 8, images=[2, 3])
-    data = coco.load()
-    assert len(data) == 8
-    assert [path.read_bytes() == b"mine" for path in data.paths] == [i in (2, 3) for i in range(8)]
-    assert len(server.asked) == 6
-
-
-def test_photos_of_2014(root, server):
-    folder = write_set(root / "coco", 2, "val", 2014, images=[])
-    server.files |= {f"/val2014/{name(i, 'val', 2014)}": b"photo" for i in range(2)}
-    assert coco.load("val").paths == [folder / name(i, "val", 2014) for i in range(2)]
-    assert all(path.read_bytes() == b"photo" for path in folder.iterdir())
-
-
 def test_boxes_download_no_photos(root, server):
     assert len(coco.boxes()) == 20
     assert list(server.asked) == ["/annotations/annotations_trainval2017.zip"]
@@ -463,16 +418,6 @@ def test_failures_are_an_error_even_with_skip_missing(root, server):
     with pytest.raises(MissingDataError, match="train2017 lacks 1 of the photos of COCO"):
         coco.load(skip_missing=True)
     assert len(coco.load(download=False, skip_missing=True)) == 19
-
-
-def test_interrupted_photo_is_not_taken_for_a_whole_one(root, server):
-    write_set(root / "coco", 5, images=[])
-    server.breaks_after = 9
-    with pytest.raises(MissingDataError, match="broke off after 9 of 350 bytes"):
-        coco.load()
-    assert not list((root / "coco" / "train2017").glob("*.jpg"))
-    server.breaks_after = None
-    assert all(path.stat().st_size == 350 for path in coco.load().paths)
 
 
 def test_it_gives_up_when_nothing_comes(root, server):
@@ -533,14 +478,6 @@ def test_nothing_is_downloaded_unasked(root, tmp_path, server, call):
             call(**options)
     assert not server.asked
     assert not (tmp_path / "mine").exists()
-
-
-def test_archive_that_is_not_the_one(root, server):
-    server.files["/annotations/annotations_trainval2017.zip"] = b"login, please"
-    with pytest.raises(
-        ValueError, match="annotations_trainval2017.zip: expected SHA-256 .*deleted"
-    ):
-        coco.load()
 
 
 # The real set

@@ -455,11 +455,6 @@ def test_a_huge_file_is_refused_before_it_is_read(tmp_path):
         image_files.read(path)
 
 
-def test_large_images_below_the_limit_are_read(tmp_path, monkeypatch):
-    monkeypatch.setattr(image_files, "MAX_PIXELS", 2400)
-    assert image_files.read(save(tmp_path / "a.png", RGB)).shape == (40, 60, 3)
-
-
 def test_what_pillow_warns_of_does_not_reach_the_reader(tmp_path):
     code = """
 import sys
@@ -550,15 +545,6 @@ def test_load_tells_of_all_bad_files_at_once(paths):
     assert "skip_bad=True" in text
 
 
-def test_of_very_many_bad_files_the_first_are_named(paths, monkeypatch):
-    monkeypatch.setattr(image_files, "NAMED", 10)
-    for path in paths[3:16]:
-        path.write_bytes(b"text")
-    with pytest.raises(ValueError, match="13 of 30 .*\n(.*\n){10}  and 3 more\nRepair") as error:
-        image_files.load(paths, 8)
-    assert [path for path in paths if str(path) in str(error.value)] == paths[3:13]
-
-
 def test_load_leaves_out_bad_files_when_asked(paths, capsys):
     paths[3].write_bytes(b"")
     paths[20].unlink()
@@ -575,14 +561,6 @@ def test_load_of_nothing_but_bad_files(paths):
         path.write_bytes(b"")
     with pytest.raises(ValueError, match="2 of 2 images cannot be used"):
         image_files.load(paths[:2], 8, skip_bad=True)
-
-
-def test_load_names_the_file_where_the_reader_does_not(paths):
-    def read(path):
-        raise ValueError("no such thing")
-
-    with pytest.raises(ValueError, match=r"05\.png: no such thing"):
-        image_files.load(paths[5:6], 8, read=read)
 
 
 def test_an_error_without_a_text_is_one_too(paths, capsys):
@@ -618,11 +596,6 @@ def test_load_of_no_files():
 def test_size_that_cannot_be(paths, size):
     with pytest.raises(ValueError, match="size is a whole number above 0 or a pair"):
         image_files.load(paths, size)
-
-
-def test_unknown_method(paths):
-    with pytest.raises(ValueError, match="unknown method 'cubic'; known: photo, labels"):
-        image_files.load(paths, 8, "cubic")
 
 
 # Resizing

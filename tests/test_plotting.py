@@ -130,7 +130,6 @@ def test_show_training_takes_the_first_and_the_last_epoch(tmp_path):
 def test_outside_of_a_notebook_nothing_is_displayed(capsys):
     pytest.importorskip("IPython")  # that it has been imported makes no notebook
     assert plotting.display_image(np.zeros((2, 2, 3), np.uint8)) is None
-    plotting.show_gif("not-even-read.gif", "an animation")
     FIGURES["counts"]()
     assert capsys.readouterr() == ("", "")
 

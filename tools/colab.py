@@ -6,12 +6,12 @@ of each notebook, and into the badges there and in the README.
 """
 
 import argparse
-import os
 import re
 import subprocess
 import sys
 import tomllib
 
+from recipes.datasets.files import whole_file
 from tools import common
 
 NAME = r"[\w.-]+/[\w.-]+"
@@ -68,9 +68,8 @@ def badges(text, name):
 
 
 def write(path, text):
-    temporary = path.with_name(f".{path.name}.new")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        part.write_text(text, encoding="utf-8")
 
 
 def prepare(nb, name):

@@ -8,7 +8,6 @@ fails, warns or shows where it ran is left as it was. The metadata say which cod
 
 import base64
 import io
-import os
 import re
 import shutil
 import sys
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from PIL import Image
 
+from recipes.datasets.files import whole_file
 from tools import colab, common, pages
 
 # " 12s 34ms/step" in a progress bar of Keras, " - 12s - 34ms/step" in its line for each epoch
@@ -96,9 +96,8 @@ def render(path, root):
         return str(problem)
     if found := complaints(nb, stderr, root):
         return found[0]
-    temporary = path.with_name(f".{path.name}.new")
-    nbformat.write(nb, temporary)
-    os.replace(temporary, path)
+    with whole_file(path) as part:
+        nbformat.write(nb, part)
     return ""
 
 

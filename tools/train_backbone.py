@@ -7,7 +7,6 @@ has not seen, and replaces the weights file. A few minutes on two cores.
 """
 
 import argparse
-import os
 import time
 
 import recipes  # noqa: F401  before TensorFlow: it sets how that starts
@@ -20,6 +19,7 @@ from toyworlds.backbone import build_scenes_backbone
 from tqdm import trange
 
 from recipes.datasets import scale
+from recipes.datasets.files import whole_file
 from tools.common import ROOT
 
 WEIGHTS = ROOT / "data" / "weights" / "scenes_backbone.weights.h5"
@@ -84,12 +84,10 @@ def main():
     for tag, score, count in zip(scenes.TAGS, scores, tags.sum(0), strict=True):
         print(f"{tag:15} F1 {score:.2f} in {count:.0f} of {HELD_OUT} scenes")
     print(f"mean F1 {scores.mean():.3f} after {time.time() - start:.0f} s")
-    WEIGHTS.parent.mkdir(parents=True, exist_ok=True)
-    partial = WEIGHTS.with_name(f"partial.{WEIGHTS.name}")  # Keras insists on the ending
     net = build_scenes_backbone(scenes.TAGS, SIZE)  # without the optimizer's memory
     net.set_weights(model.get_weights())
-    net.save_weights(partial)
-    os.replace(partial, WEIGHTS)
+    with whole_file(WEIGHTS) as part:
+        net.save_weights(part)
     print(f"{WEIGHTS.relative_to(ROOT)}: {WEIGHTS.stat().st_size:,} bytes")
 
 

@@ -19,7 +19,6 @@ class CNNEncoder(layers.Layer):
 
     def __init__(self, embedding=256, **kwargs):
         super().__init__(**kwargs)
-        self.embedding = embedding
         self.dense = layers.Dense(embedding, "relu", name="dense")
 
     def build(self, shape):
@@ -27,9 +26,6 @@ class CNNEncoder(layers.Layer):
 
     def call(self, features):
         return self.dense(features)  # (batch, places, channels) -> (batch, places, embedding)
-
-    def get_config(self):
-        return {**super().get_config(), "embedding": self.embedding}
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -76,23 +72,12 @@ class BahdanauAttention(layers.Layer):
         shares = ops.cast(weights, places.dtype)
         return ops.matmul(shares[:, None], places)[:, 0], weights
 
-    def get_config(self):
-        return {**super().get_config(), "units": self.units}
-
 
 @keras.saving.register_keras_serializable(package="recipes")
 class RNNDecoder(layers.Layer):
     """Embedding, attention, GRU, Dense, logits: the next word from the last one and the image.
 
-    Args:
-        vocabulary_size: number of words, with the special ones.
-        embedding: length of a word's vector.
-        units: of the GRU and of the Dense layer after it.
-        attention_units: length of an attention key.
-        dropout: rate, for the words' vectors and the GRU's outputs.
-        carry_state: whether the GRU keeps its state from word to word. False: it starts from
-            zeros at each, as in the classic version of this recipe, which calls it without one.
-        seed: int, of the dropout.
+    The arguments are as for `ImageCaptioner`.
     """
 
     def __init__(
@@ -107,10 +92,6 @@ class RNNDecoder(layers.Layer):
         **kwargs,
     ):
         super().__init__(**kwargs)
-        self.settings = dict(
-            vocabulary_size=vocabulary_size, embedding=embedding, units=units,
-            attention_units=attention_units, dropout=dropout, carry_state=carry_state, seed=seed,
-        )  # fmt: skip
         self.units, self.carry_state = units, carry_state
         self.embed = layers.Embedding(vocabulary_size, embedding, name="words")
         self.word_dropout = layers.Dropout(dropout, seed=seed)
@@ -124,7 +105,7 @@ class RNNDecoder(layers.Layer):
         context = places_shape[-1]
         self.embed.build()
         self.attention.build(places_shape, (None, self.units))
-        self.cell.build((None, context + self.settings["embedding"]))
+        self.cell.build((None, context + self.embed.output_dim))
         self.hidden.build((None, None, self.units))
         self.logits.build((None, None, self.units))
 
@@ -172,9 +153,6 @@ class RNNDecoder(layers.Layer):
         state, weights = self.update(self.embed(words), state, places, keys)
         return self.logits(self.hidden(state)), state, weights
 
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
-
 
 @keras.saving.register_keras_serializable(package="recipes")
 class ImageCaptioner(CaptionModel):
@@ -190,7 +168,8 @@ class ImageCaptioner(CaptionModel):
         dropout: rate, for places, words and outputs; the book has none.
         doubly_stochastic: weight of Xu et al.'s regularizer, the mean over the places of
             (1 - attention summed over the words)^2: each place should get as much attention.
-        carry_state: as for `RNNDecoder`.
+        carry_state: whether the GRU keeps its state from word to word. False: it starts from
+            zeros at each, as in the classic version of this recipe, which calls it without one.
         seed: int, of the dropout.
     """
 
@@ -242,9 +221,8 @@ class ImageCaptioner(CaptionModel):
 
     def begin(self, features):
         places = self.encode(features)
-        return (places, self.decoder.attention.keys(places)), self.decoder.start(
-            tf.shape(places)[0]
-        )
+        memory = places, self.decoder.attention.keys(places)
+        return memory, self.decoder.start(tf.shape(places)[0])
 
     def step(self, words, memory, state):
         return self.decoder.step(words, *memory, state)

@@ -10,6 +10,7 @@ from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
+from nltk import everygrams
 from nltk.translate.bleu_score import corpus_bleu
 from sklearn.neighbors import NearestNeighbors
 
@@ -49,17 +50,11 @@ def cider(references, captions):
     less than "snowboarder". The score is the mean over the images, and over n from 1 to 4, of ten
     times the cosine of both vectors, clipped and with the Gaussian penalty for another length.
 
-    Args:
-        references, captions: as for `bleu`.
-
-    Returns:
-        float in [0, 10]. Papers state either this or 100 times as much.
-
-    Raises:
-        ValueError: as for `bleu`.
+    Arguments and errors are those of `bleu`. Returns a float in [0, 10]; papers state either this
+    or 100 times as much.
     """
     references, captions = _tokens(references, captions)
-    counted = [[_ngrams(words) for words in texts] for texts in references]
+    counted = [[Counter(everygrams(words, 1, 4)) for words in texts] for texts in references]
     images_with = Counter(ngram for texts in counted for ngram in set().union(*texts))
 
     def weigh(counts):
@@ -82,7 +77,8 @@ def cider(references, captions):
     for words, texts, counts in zip(captions, references, counted, strict=True):
         for reference, reference_counts in zip(texts, counts, strict=True):
             penalty = math.exp(-((len(words) - len(reference)) ** 2) / (2 * 6.0**2))
-            scores.append(10 * penalty * similarity(_ngrams(words), reference_counts) / len(texts))
+            alike = similarity(Counter(everygrams(words, 1, 4)), reference_counts)
+            scores.append(10 * penalty * alike / len(texts))
     return sum(scores) / len(captions)
 
 
@@ -92,14 +88,7 @@ def rouge_l(references, captions):
     Recall counts 1.2 squared times as much as precision. Of an image's references, the best
     precision and the best recall are taken, as the COCO caption code does.
 
-    Args:
-        references, captions: as for `bleu`.
-
-    Returns:
-        float in [0, 1], the mean over the images.
-
-    Raises:
-        ValueError: as for `bleu`.
+    Arguments and errors are those of `bleu`. Returns a float in [0, 1], the mean over the images.
     """
     references, captions = _tokens(references, captions)
     scores = []
@@ -266,21 +255,14 @@ def _tokens(references, captions):
     return references, [clean(text) for text in captions]
 
 
-def _ngrams(words):
-    """Counts of the runs of one to four words, as tuples."""
-    return Counter(tuple(words[i : i + n]) for n in (1, 2, 3, 4) for i in range(len(words) - n + 1))
-
-
 def _common_subsequence(a, b):
     """Length of the longest common subsequence, by dynamic programming."""
     lengths = [0] * (len(b) + 1)
     for x in a:
-        before = 0
-        for i, y in enumerate(b, 1):
-            before, lengths[i] = (
-                lengths[i],
-                before + 1 if x == y else max(lengths[i], lengths[i - 1]),
-            )
+        above = lengths
+        lengths = [0]
+        for i, y in enumerate(b):
+            lengths.append(above[i] + 1 if x == y else max(above[i + 1], lengths[i]))
     return lengths[-1]
 
 

@@ -6,6 +6,7 @@
 import collections
 import functools
 import hashlib
+import itertools
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -17,25 +18,15 @@ from PIL import Image, ImageOps
 from tqdm import tqdm
 
 from recipes.backbones import PUBLISHED, load_backbone
-from recipes.captioning.feature_file import (
-    Features,
-    PartialFeatures,
-    describe,
-    find,
-    name,
-    report_bad,
-    without,
-)
+from recipes.captioning.feature_file import FeatureFile, Features
 from recipes.datasets import files, image_files, scale
 
 __all__ = ["Features", "ImageCaptionFeatureExtractor"]
 
 CONFIG, MODEL = EXTRACTOR_FILES = "extractor.json", "extractor.keras"
-DTYPES = ("float16", "float32")
-SETTINGS = ("backbone", "size", "shape", "dtype", "weights_sha256")
 CONFIG_KINDS = {
     "backbone": (str, type(None)), "weights": (str, type(None)), "spatial": bool,
-    "size": list, "shape": list, "dtype": str, "batch_size": int, "weights_sha256": str,
+    "dtype": str, "batch_size": int, "weights_sha256": str,
 }  # fmt: skip
 
 
@@ -84,7 +75,7 @@ class ImageCaptionFeatureExtractor:
         self._set_up(config, output_path, lambda: load_backbone(network, weights, spatial))
 
     def _set_up(self, config, output_path, load):
-        files.check_choice("dtype", config["dtype"], DTYPES)
+        files.check_choice("dtype", config["dtype"], ("float16", "float32"))
         if not (isinstance(config["batch_size"], int) and config["batch_size"] > 0):
             raise ValueError(f"batch_size {config['batch_size']!r}: a number above 0 is needed")
         if output_path is not None and Path(output_path).is_file():
@@ -126,15 +117,17 @@ class ImageCaptionFeatureExtractor:
         paths = _listed(image_paths)
         if self.output_path is None:
             array, bad = self._in_memory(paths)
-            report_bad(bad, paths, skip_bad)
-            features = Features(array, without(paths, bad))
         else:
-            wanted = describe(paths, self.settings)
-            index = find(self.output_path, wanted) or self._write(paths, wanted)
-            bad = index["bad"]
-            report_bad(bad, paths, skip_bad)
-            features = Features.of(self.output_path, index, paths)
-        return features
+            file = FeatureFile(self.output_path, paths, self.settings)
+            if not file.finished:
+                with files.locked(self.output_path / "features"):
+                    file.start()
+                    for rows, faults in self._run(paths, file.index["done"]):
+                        file.add(rows, faults)
+            array, bad = file.open()
+        _report(bad, paths, skip_bad)
+        gone = {i for i, _ in bad}
+        return Features(array, [path for i, path in enumerate(paths) if i not in gone])
 
     def __call__(self, images):
         """The features of a few photos, in memory.
@@ -151,13 +144,14 @@ class ImageCaptionFeatureExtractor:
         """
         images = _listed(images)
         array, bad = self._in_memory(images)
-        report_bad(bad, images)
+        _report(bad, images)
         return array
 
     @property
     def settings(self):
         """What the features depend on, but for the photos; JSON can hold it."""
-        return {key: self.config()[key] for key in SETTINGS}
+        keys = ("backbone", "size", "shape", "dtype", "weights_sha256")
+        return {key: self.config()[key] for key in keys}
 
     def config(self):
         """All that describes this extractor; JSON can hold it."""
@@ -177,12 +171,10 @@ class ImageCaptionFeatureExtractor:
         Weights that are neither published nor in a file go with it, in `extractor.keras`.
         """
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
         config = self.config()
-        if config["backbone"] is None or config["weights"] is None:
-            part = folder / f"part.{MODEL}"  # Keras wants this suffix
-            self.backbone.save(part)
-            os.replace(part, folder / MODEL)
+        if _holds_model(config):
+            with files.whole_file(folder / MODEL) as part:
+                self.backbone.save(part)
         files.save_json(folder / CONFIG, config)
 
     @classmethod
@@ -200,52 +192,35 @@ class ImageCaptionFeatureExtractor:
         """
         path = Path(folder) / CONFIG
         config = files.load_json(path, **CONFIG_KINDS)
-        kept = {key: config[key] for key in ("spatial", "dtype", "batch_size")}
-        network, weights = config["backbone"], weights or config["weights"]
+        expected = config.pop("weights_sha256")
+        if weights is not None:
+            config["weights"] = os.path.abspath(weights)
+
+        def backbone():
+            if _holds_model(config):
+                return load_model(path.with_name(MODEL))  # it is cut already
+            return load_backbone(config["backbone"], config["weights"], config["spatial"])
+
+        extractor = cls.__new__(cls)
         try:
-            if network is None or weights is None:
-                extractor = cls.__new__(cls)  # its network is cut already
-                kept.update(backbone=network, weights=weights)
-                extractor._set_up(kept, output_path, lambda: load_model(path.with_name(MODEL)))
-            else:
-                extractor = cls(network, output_path, weights=weights, **kept)
+            extractor._set_up(config, output_path, backbone)
         except FileNotFoundError as error:
             raise FileNotFoundError(
-                f"{path} was made with weights that are not there any more, {weights}; say "
-                "where they are: load(folder, weights=...)"
+                f"{path} was made with weights that are not there any more, {config['weights']}; "
+                "say where they are: load(folder, weights=...)"
             ) from error
         except (ValueError, TypeError) as error:
             raise ValueError(f"{path} describes no extractor that can be made: {error}") from error
-        if extractor._fingerprint != config["weights_sha256"]:
+        if extractor._fingerprint != expected:
             raise ValueError(
-                f"{path} was made with other weights: their SHA-256 was "
-                f"{config['weights_sha256']}, but now {extractor._fingerprint}"
-            )
-        if [list(extractor.size), list(extractor.shape)] != [config["size"], config["shape"]]:
-            raise ValueError(
-                f"{path} says {config['size']} -> {config['shape']}, but its network makes "
-                f"{list(extractor.shape)} of images of {list(extractor.size)}: it was changed"
+                f"{path} was made with other weights: their SHA-256 was {expected}, but now "
+                f"{extractor._fingerprint}"
             )
         return extractor
 
-    def _write(self, paths, wanted):
-        """Makes the files in `output_path`, or goes on with it; returns their index."""
-        folder = self.output_path
-        with files.locked(folder / "features"):
-            index = find(folder, wanted, explain=True)  # made by another process meanwhile?
-            if index is None:
-                file = PartialFeatures(folder, wanted)
-                for rows, bad in self._run(paths, file.done):
-                    file.add(rows, bad)
-                index = file.finish()
-        return index
-
     def _in_memory(self, images):
-        made, bad = [], []
-        for rows, faults in self._run(images):
-            made.append(rows)
-            bad += faults
-        return np.concatenate(made), bad
+        rows, bad = zip(*self._run(images), strict=True)
+        return np.concatenate(rows), sum(bad, [])
 
     def _run(self, images, start=0):
         """Yields for each batch from `start` on its rows, and `[position, fault]` of bad photos."""
@@ -256,10 +231,9 @@ class ImageCaptionFeatureExtractor:
         )
         with ThreadPoolExecutor(min(4, os.cpu_count() or 1)) as pool, bar:
             ahead = collections.deque(pool.map(self._read, cut) for cut in cuts[:2])
-            for number, (first, cut) in enumerate(zip(ends, cuts, strict=True)):
+            for first, cut, later in itertools.zip_longest(ends, cuts, cuts[2:], fillvalue=()):
                 found = list(ahead.popleft())
-                if number + 2 < len(cuts):
-                    ahead.append(pool.map(self._read, cuts[number + 2]))
+                ahead.append(pool.map(self._read, later))
                 bad = [[first + i, text] for i, text in enumerate(found) if isinstance(text, str)]
                 good = [first + i for i, x in enumerate(found) if not isinstance(x, str)]
                 rows = np.empty((0, *self.shape), self.dtype)
@@ -268,7 +242,7 @@ class ImageCaptionFeatureExtractor:
                 finite = np.isfinite(rows).all(tuple(range(1, rows.ndim)))
                 if not finite.all():
                     raise ValueError(
-                        f"the features of {name(images, good[finite.argmin()])} are not finite "
+                        f"the features of {_name(images, good[finite.argmin()])} are not finite "
                         f'in {self.dtype}: choose dtype="float32", or look at the network'
                     )
                 yield rows, bad
@@ -288,6 +262,11 @@ class ImageCaptionFeatureExtractor:
     def _predict(self, batch):
         with np.errstate(over="ignore"):  # what is too large for float16 is an error of `_run`
             return self._net(batch).numpy().astype(self.dtype)
+
+
+def _holds_model(config):
+    """Whether the network itself has to be saved: no name and no file leads to its weights."""
+    return config["backbone"] is None or config["weights"] is None
 
 
 def _listed(images):
@@ -310,6 +289,15 @@ def _file_or_array(image):
         image = ImageOps.exif_transpose(image).convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
     return np.asarray(image)
+
+
+def _report(bad, images, skip_bad=False):
+    faults = [(_name(images, i), text) for i, text in bad]
+    image_files.report(faults, len(images), skip_bad, "photos")
+
+
+def _name(images, i):
+    return f"image {i}" if isinstance(images[i], np.ndarray) else str(images[i])
 
 
 def load_model(path):

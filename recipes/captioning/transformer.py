@@ -61,27 +61,17 @@ class MultiHeadAttention(layers.Layer):
         shape = (*ops.shape(x)[:2], self.heads, self.width // self.heads)
         return ops.swapaxes(ops.reshape(x, shape), 1, 2)
 
-    def get_config(self):
-        return {**super().get_config(), "width": self.width, "heads": self.heads}
-
 
 @keras.saving.register_keras_serializable(package="recipes")
 class DecoderBlock(layers.Layer):
     """Attention to the earlier words, attention to the image, two Dense layers.
 
     Each has a residual connection, and layer normalization before it (Xiong et al. 2020), with
-    which training needs no warm-up.
-
-    Args:
-        width: length of the vectors.
-        heads: number of attention heads.
-        dropout: rate, for each part's output.
-        seed: int, of the dropout.
+    which training needs no warm-up. The arguments are as for `TransformerCaptioner`.
     """
 
     def __init__(self, width, heads, dropout=0.0, seed=0, **kwargs):
         super().__init__(**kwargs)
-        self.settings = dict(width=width, heads=heads, dropout=dropout, seed=seed)
         self.width = width
         self.self_attention = MultiHeadAttention(width, heads, name="self_attention")
         self.cross_attention = MultiHeadAttention(width, heads, name="cross_attention")
@@ -142,9 +132,6 @@ class DecoderBlock(layers.Layer):
         x = x + self.dropouts[1](found, training=training)
         found = self.narrow(self.wide(self.norms[2](x)))
         return x + self.dropouts[2](found, training=training), weights
-
-    def get_config(self):
-        return {**super().get_config(), **self.settings}
 
 
 @keras.saving.register_keras_serializable(package="recipes")

@@ -47,11 +47,9 @@ class Vocabulary:
     """
 
     def __init__(self, words):
-        if isinstance(words, (str, dict)):
-            raise ValueError(f"words: a list of words is needed, not a {type(words).__name__}")
+        if isinstance(words, (str, dict)) or not words:
+            raise ValueError(f"words: a list of one or more is needed, not {words!r}")
         words = list(words)
-        if not words:
-            raise ValueError("words: a vocabulary needs at least one")
         doubled = [word for word, count in Counter(words).items() if count > 1]
         if doubled:
             raise ValueError(f"words: more than once there: {', '.join(doubled[:10])}")

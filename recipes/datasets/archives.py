@@ -1,9 +1,11 @@
 """Archives: unpacked whole or not at all, after a look at every name in them, or looked into."""
 
 import os
+import shutil
 import stat
 import tarfile
 import zipfile
+from errno import EINVAL
 from pathlib import Path, PureWindowsPath
 
 from recipes.datasets.download import CHUNK, ELSEWHERE
@@ -42,10 +44,7 @@ def unpack(archive, target):
     with writing(target, ELSEWHERE), locked(target):
         if not there():
             with whole_folder(target, advice=ELSEWHERE) as folder:
-                for name, piece in _contents(archive):
-                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                    with open(folder / name, "ab") as file:
-                        file.write(piece)
+                _extract(archive, folder)
     return target
 
 
@@ -61,15 +60,18 @@ def look_into(archive):
         raise ValueError(f"{archive} is damaged ({error}). Delete it and get it again.") from error
 
 
-def _contents(archive):
-    """Yield pieces of the files in an archive: name and bytes. One bad member, and it yields none.
-
-    Args:
-        archive: a zip or tar file.
+def find_file(names, folder, archive):
+    """The first of these files that is in a folder, or else in a zip file; None if there is none.
 
     Raises:
-        ValueError: whatever is wrong with the archive.
+        ValueError: the zip file is damaged.
     """
+    places = [folder, look_into(archive)] if archive.is_file() else [folder]
+    found = (place / name for name in names for place in places)
+    return next((path for path in found if path.is_file()), None)
+
+
+def _extract(archive, folder):
     try:
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as file:
@@ -78,28 +80,30 @@ def _contents(archive):
                     (m, m.filename, m.is_dir(), stat.S_IFMT(m.external_attr >> 16) in kinds)
                     for m in file.infolist()
                 ]
-                yield from _pieces(_names(members), file.open)
+                _copy(_names(members), file.open, folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
                 members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
                 # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
                 while file.fileobj.read(CHUNK):
                     pass
-                yield from _pieces(_names(members), file.extractfile)
+                _copy(_names(members), file.extractfile, folder)
         else:
             raise ValueError("it is neither a whole zip nor a tar file")
     except Exception as error:  # on damaged files both modules raise almost anything
+        # The disk is full, or the like; EINVAL is a position that a damaged archive has made up.
+        if isinstance(error, OSError) and error.errno not in (None, EINVAL):
+            raise
         raise ValueError(
             f"{archive} cannot be unpacked: {error}. Delete it and get it again."
         ) from error
 
 
-def _pieces(members, open_member):
+def _copy(members, open_member, folder):
     for member, name in members:
-        with open_member(member) as file:
-            yield name, file.read(CHUNK)
-            while piece := file.read(CHUNK):
-                yield name, piece
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        with open_member(member) as source, open(folder / name, "wb") as target:
+            shutil.copyfileobj(source, target)
 
 
 def _names(members):

@@ -14,16 +14,11 @@ from urllib.parse import quote
 from tqdm import tqdm
 
 from recipes.datasets import files
-from recipes.datasets.archives import look_into
+from recipes.datasets.archives import find_file
 from recipes.datasets.captions import CaptionedImages, match, sample
 from recipes.datasets.download import download as download_file
 from recipes.datasets.download import fetch
-from recipes.datasets.files import (
-    MissingDataError,
-    check_choice,
-    data_root,
-    read_bytes,
-)
+from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
 from recipes.datasets.image_files import LISTED, image_names, nfc
 
 # The store behind images.cocodataset.org, whose certificate does not cover that name.
@@ -72,9 +67,7 @@ def load(
             118,287 photos of `train` 2017. Then better unpack the publishers' train2017.zip.
         seed: the same seed draws the same photos.
         year: 2017 or 2014; None: the one that is there, 2017 if both are or none.
-        skip_missing: leave out photos without captions, captions without photos and empty
-            captions, and print which; else they are an error. A download that fails is an error
-            all the same.
+        skip_missing: as for `captions.match`; a download that fails is an error all the same.
         download: whether what is missing may be downloaded.
 
     Returns:
@@ -179,33 +172,30 @@ def _find(kind, split, folder, year, download):
     check_choice("split", split, SPLITS)
     if year is not None:
         check_choice("year", str(year), ARCHIVES)
-    years = list(ARCHIVES) if year is None else [str(year)]
     home = data_root() / "coco" if folder is None else Path(folder)
-    for each in years:
-        name, archive = f"{kind}_{split}{each}.json", home / f"annotations_trainval{each}.zip"
-        if (home / "annotations" / name).is_file():
-            return home / "annotations" / name, home / f"{split}{each}"
-        if inside := _look_inside(archive, name):
-            return inside, home / f"{split}{each}"
+
+    def places(year):
+        archive = home / f"annotations_trainval{year}.zip"
+        return f"annotations/{kind}_{split}{year}.json", archive, home / f"{split}{year}"
+
+    years = [str(year)] if year else list(ARCHIVES)
+    for year in years:
+        name, archive, photos = places(year)
+        if source := find_file([name], home, archive):
+            return source, photos
     year = years[0]
-    name, archive = f"{kind}_{split}{year}.json", home / f"annotations_trainval{year}.zip"
+    name, archive, photos = places(year)
     by_hand = (
         f"Put it there, or {archive.name} as it is, from https://cocodataset.org/#download, and "
-        f"the photos into {home / (split + year)}; or set {files.ENVIRONMENT} to the folder that "
-        "holds coco/."
+        f"the photos into {photos}; or set {files.ENVIRONMENT} to the folder that holds coco/."
     )
     if folder is None and download and not archive.is_file():
         size, sha256 = ARCHIVES[year]
         url = f"{URL}/annotations/{archive.name}"
-        fetch(f"annotations/{name} of COCO", url, archive, TERMS, by_hand, sha256, size=size)
-        if inside := _look_inside(archive, name):
-            return inside, home / f"{split}{year}"
-    raise MissingDataError(f"there is no annotations/{name} in {home}. {by_hand}")
-
-
-def _look_inside(archive, name):
-    inside = look_into(archive) / "annotations" / name if archive.is_file() else None
-    return inside if inside and inside.is_file() else None
+        fetch(f"{name} of COCO", url, archive, TERMS, by_hand, sha256, size=size)
+        if source := find_file([name], home, archive):
+            return source, photos
+    raise MissingDataError(f"there is no {name} in {home}. {by_hand}")
 
 
 def _without_outline(entry):  # nine tenths of the numbers in the file, and of the memory

@@ -7,11 +7,7 @@ import numpy as np
 from recipes.datasets import digits
 from recipes.datasets.archives import look_into
 from recipes.datasets.download import fetch
-from recipes.datasets.files import (
-    check_choice,
-    data_root,
-    find_folder,
-)
+from recipes.datasets.files import check_choice, data_root, find_folder
 from recipes.datasets.idx import read_images
 
 URL = "https://biometrics.nist.gov/cs_links/EMNIST/gzip.zip"
@@ -64,7 +60,8 @@ def load(split="train", part="balanced", embedded=False):
     stem = f"emnist-{part}-{split}"
     names = (f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz")
     folder = find_folder((home, home / "gzip"), names)
-    if not folder and not archive.is_file() and any(prepared.glob(_info_file(part))):
+    info = prepared.glob(f"emnist/{part}/*/dataset_info.json")
+    if not folder and not archive.is_file() and any(info):
         images, labels = _read_prepared(prepared, split, part)
     else:
         folder = folder or _open_archive(archive, names)
@@ -88,10 +85,6 @@ def _open_archive(archive, names):
     if folder is None:
         raise ValueError(f"{archive} does not hold {names[0]}: it is not the one from {URL}")
     return folder
-
-
-def _info_file(part):
-    return f"emnist/{part}/*/dataset_info.json"
 
 
 def _read_prepared(data_dir, split, part):

@@ -5,11 +5,7 @@ from pathlib import Path
 
 from recipes.datasets import digits
 from recipes.datasets.download import fetch
-from recipes.datasets.files import (
-    check_choice,
-    data_root,
-    find_folder,
-)
+from recipes.datasets.files import check_choice, data_root, find_folder
 from recipes.datasets.idx import read_images
 
 CLASS_NAMES = (

@@ -18,6 +18,7 @@ or a missing permission is an OSError that names the file and says what to do (`
 import contextlib
 import gzip
 import json
+import math
 import os
 import shutil
 import socket
@@ -29,6 +30,7 @@ from errno import ENOLCK, ENOTDIR, ENOTSUP
 from pathlib import Path
 
 import filelock
+import numpy as np
 
 ENVIRONMENT = "RECIPES_DATA_DIR"
 MAX_JSON = 200_000_000  # bytes; an index of a million photos has fewer
@@ -194,6 +196,25 @@ def save_json(path, value):
     """Write a JSON file, whole or not at all; raises as `whole_file` does."""
     with whole_file(path) as part:
         part.write_text(json.dumps(value), encoding="utf-8")
+
+
+def new_array(path, dtype, shape):
+    """Make a `.npy` file of zeros, whole or not at all, and open it for writing, memory-mapped.
+
+    All of it is written at once: in a mapped file, a full disk ends the process.
+
+    Raises:
+        OSError: the file cannot be written (see `writing`).
+    """
+    with whole_file(path) as part, open(part, "wb") as file:
+        dtype = np.dtype(dtype)
+        descr = np.lib.format.dtype_to_descr(dtype)
+        head = {"descr": descr, "fortran_order": False, "shape": tuple(shape)}
+        np.lib.format.write_array_header_1_0(file, head)
+        row = bytes(dtype.itemsize * math.prod(shape[1:]))
+        for _ in range(shape[0]):
+            file.write(row)
+    return np.lib.format.open_memmap(path, "r+")
 
 
 def read_bytes(path, most):

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from recipes.datasets.archives import look_into, unpack
+from recipes.datasets.archives import find_file, unpack
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
 from recipes.datasets.download import fetch
 from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
@@ -14,9 +14,10 @@ SHARES = {"train": 0.75, "dev": 0.125, "test": 0.125}  # 6,000, 1,000 and 1,000 
 
 # The copy that TensorFlow's own tutorial on captions uses: bytes and MD5.
 URL = "https://github.com/jbrownlee/Datasets/releases/download/Flickr8k/"
+PHOTOS, TEXTS = "Flickr8k_Dataset.zip", "Flickr8k_text.zip"
 ARCHIVES = {
-    "Flickr8k_Dataset.zip": (1_115_419_746, "f18a1e2920de5bd84dae7cf08ec78978"),
-    "Flickr8k_text.zip": (2_340_801, "bf6c1abcb8e4a833b7f922104de18627"),
+    PHOTOS: (1_115_419_746, "f18a1e2920de5bd84dae7cf08ec78978"),
+    TEXTS: (2_340_801, "bf6c1abcb8e4a833b7f922104de18627"),
 }
 TERMS = (
     "for research and education only, not for commerce; the photos belong to users of Flickr and "
@@ -46,9 +47,7 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     Args:
         split: "train", "dev", "test", or "all": every photo, whatever the split files say.
         folder: a folder in one of these layouts.
-        skip_missing: leave out photos that are not there, photos without captions and empty
-            captions, and print which; else they are an error. With split files, only the
-            photos of the split count.
+        skip_missing: as for `captions.match`. With split files, only their photos count.
         seed: of the split at random.
 
     Returns:
@@ -63,21 +62,20 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
     check_choice("split", split, SPLITS)
     home = data_root() / "flickr8k" if folder is None else Path(folder)
     images, source = _find(home)
-    texts = home / "Flickr8k_text.zip"
-    if folder is None and not images and (not source or texts.is_file()):
+    if folder is None and not images and (not source or (home / TEXTS).is_file()):
         for name, (size, md5) in ARCHIVES.items():
             about = f"{name} of Flickr8k"
             fetch(about, URL + name, home / name, TERMS, _by_hand(home), md5=md5, size=size)
-        unpack(home / "Flickr8k_Dataset.zip", home / FOLDERS[1])
+        unpack(home / PHOTOS, home / FOLDERS[1])
         images, source = _find(home)
     if not (images and source):
         lacking = " and no ".join(["photos"] * (not images) + ["captions"] * (not source))
         raise MissingDataError(f"there are no {lacking} of Flickr8k in {home}. {_by_hand(home)}")
     captions, there = _read_captions(source), image_names(images)
-    files = {
-        name: _first_file(home, [file.format(name) for file in SPLIT_FILES]) for name in SHARES
-    }
-    files = {name: file for name, file in files.items() if file}
+    files = {}
+    for name in SHARES:
+        if file := find_file([file.format(name) for file in SPLIT_FILES], home, home / TEXTS):
+            files[name] = file
     if files and split != "all":
         names = _read_split(files, split)
     else:
@@ -92,7 +90,7 @@ def load(split="train", folder=None, skip_missing=False, seed=0):
 def _find(home):
     """The folder of photos and the file of captions; None for what is not there."""
     images = next((home / name for name in FOLDERS if (home / name).is_dir()), None)
-    return images, _first_file(home, CAPTION_FILES)
+    return images, find_file(CAPTION_FILES, home, home / TEXTS)
 
 
 def _by_hand(home):
@@ -140,16 +138,6 @@ def boxes(folder=None):
     except (LookupError, TypeError, ArithmeticError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged ({error!r}) at or after the row {row}") from error
     return found
-
-
-def _first_file(home, names):
-    """The first of these files, in the folder or else in the publishers' archive of texts."""
-    places, archive = [home], home / "Flickr8k_text.zip"
-    if archive.is_file():
-        places.append(look_into(archive))
-    return next(
-        (place / name for name in names for place in places if (place / name).is_file()), None
-    )
 
 
 def _read_lines(path):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.files import check_choice, whole_file
+from recipes.datasets.files import check_choice, new_array
 from recipes.datasets.image_files import METHODS, height_width, load, read
 
 
@@ -53,7 +53,11 @@ class ImageArray:
         elif cache == "memory":
             self._rows = np.zeros(len(self.paths), row)
         else:
-            self._rows = self._map(Path(cache) / f"images-{self._digest()}.npy", row)
+            path = Path(cache) / f"images-{self._digest()}.npy"
+            if path.is_file():
+                self._rows = np.lib.format.open_memmap(path, "r+")
+            else:
+                self._rows = new_array(path, row, self._numbers.shape)
 
     def __len__(self):
         return len(self.paths)
@@ -85,14 +89,3 @@ class ImageArray:
     def _digest(self):
         files = [(str(p.absolute()), (s := os.stat(p)).st_size, s.st_mtime_ns) for p in self.paths]
         return hashlib.sha256(repr((files, self._options)).encode()).hexdigest()[:16]
-
-    def _map(self, path, row):
-        if not path.is_file():
-            with whole_file(path) as part:
-                head = {"descr": np.lib.format.dtype_to_descr(row), "fortran_order": False}
-                with open(part, "wb") as file:
-                    np.lib.format.write_array_header_1_0(file, head | {"shape": (len(self),)})
-                    # All of it is written now: in a mapped file, a full disk ends the process.
-                    for _ in range(len(self)):
-                        file.write(bytes(row.itemsize))
-        return np.lib.format.open_memmap(path, "r+")

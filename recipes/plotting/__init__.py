@@ -11,7 +11,6 @@ from recipes.plotting.display import (
     mosaic,
     save_gif,
     save_png,
-    show_gif,
     show_slider,
     to_uint8,
 )
@@ -38,7 +37,6 @@ __all__ = [
     "show_captions",
     "show_counts",
     "show_curves",
-    "show_gif",
     "show_images",
     "show_rows",
     "show_slider",

@@ -1,11 +1,8 @@
 """Images as arrays, files and animations, and how a notebook shows them."""
 
-import base64
-import html
 import importlib.util
 import io
 import sys
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -59,15 +56,6 @@ def save_gif(frames, path, seconds=0.4):
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
     with whole_file(path) as part:
         frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
-
-
-def show_gif(path, alt):
-    """Shows an animated GIF in a notebook; `alt` is the text for those who do not see it."""
-    if in_notebook():
-        from IPython.display import HTML, display
-
-        data = base64.b64encode(Path(path).read_bytes()).decode()
-        display(HTML(f'<img src="data:image/gif;base64,{data}" alt="{html.escape(alt)}">'))
 
 
 def display_image(image, handle=None):

@@ -41,34 +41,29 @@ def finish(figure, title=None):
     return figure
 
 
-def image_axes(count, columns, ratio=1.0, extra=0.0, largest=2.2):
-    """Axes for `count` images without frames or ticks.
+def image_grid(images, columns, extra=0.0, largest=2.2):
+    """Images in a grid, without frames or ticks.
 
     Args:
-        count: number of axes.
-        columns: how many of them stand in a row, at most.
-        ratio: height of an image, in widths.
+        images: float in [-1, 1], or uint8, `(height, width, channels)` each; 1 or 3 channels.
+        columns: images in a row, at most.
         extra: inches above or below each image, for text.
         largest: inches of an image's width, at most.
 
     Returns:
         `(figure, axes)`, the axes flat and as many as there are images.
     """
-    columns = min(columns, count)
-    rows = -(-count // columns)
-    size = min(WIDTH / columns, largest)
+    count, columns = len(images), min(columns, len(images))
+    rows, size = -(-count // columns), min(WIDTH / columns, largest)
+    ratio = max(image.shape[0] / image.shape[1] for image in images)
     figure = Figure((columns * size, rows * (size * ratio + extra)), layout="constrained")
     figure.get_layout_engine().set(w_pad=0.03, h_pad=0.03, wspace=0, hspace=0)
     axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axis in axes:
-        axis.set(xticks=[], yticks=[], anchor="N")
-        axis.spines[:].set_visible(False)
     for axis in axes[count:]:
         axis.remove()
+    for axis, image in zip(axes, images, strict=False):
+        image = image if image.dtype == np.uint8 else display.to_uint8(image)
+        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.set(xticks=[], yticks=[], anchor="N")
+        axis.spines[:].set_visible(False)
     return figure, axes[:count]
-
-
-def draw(axis, image):
-    """Draws an image, float in [-1, 1] or uint8; 1 or 3 channels."""
-    image = image if image.dtype == np.uint8 else display.to_uint8(image)
-    axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)

@@ -8,7 +8,7 @@ from matplotlib import cm, colors, font_manager, patches
 from PIL import Image, ImageDraw, ImageFont
 
 from recipes.plotting.display import save_gif
-from recipes.plotting.figures import WIDTH, draw, finish, image_axes, styled
+from recipes.plotting.figures import WIDTH, finish, image_grid, styled
 
 
 @styled
@@ -21,13 +21,11 @@ def show_images(images, titles=None, columns=8, title=None):
         columns: images in a row; with fewer, each is larger.
         title: of the whole figure.
     """
-    ratio = images[0].shape[0] / images[0].shape[1]
-    extra = 0.0 if titles is None else 0.17 * (1 + max(str(text).count("\n") for text in titles))
-    figure, axes = image_axes(len(images), columns, ratio, extra)
-    for i, (axis, image) in enumerate(zip(axes, images, strict=True)):
-        draw(axis, image)
-        if titles is not None:
-            axis.set_title(titles[i], fontsize=9, pad=2)
+    titles = [""] * len(images) if titles is None else titles
+    lines = max(str(text).count("\n") + (text != "") for text in titles)
+    figure, axes = image_grid(images, columns, 0.17 * lines)
+    for axis, text in zip(axes, titles, strict=True):
+        axis.set_title(text, fontsize=9, pad=2)
     return finish(figure, title)
 
 
@@ -41,9 +39,7 @@ def show_rows(rows, title=None):
     """
     images = [image for row in rows.values() for image in row]
     columns = len(images) // len(rows)
-    figure, axes = image_axes(len(images), columns, images[0].shape[0] / images[0].shape[1])
-    for axis, image in zip(axes, images, strict=True):
-        draw(axis, image)
+    figure, axes = image_grid(images, columns)
     for axis, name in zip(axes[::columns], rows, strict=True):
         axis.set_ylabel(name, fontsize=9)
     return finish(figure, title)
@@ -63,11 +59,9 @@ def show_captions(images, captions, columns=3):
         "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))
         for text in captions
     ]
-    ratio = max(image.shape[0] / image.shape[1] for image in images)
     lines = max(text.count("\n") + 1 for text in texts)
-    figure, axes = image_axes(len(images), columns, ratio, 0.16 * lines + 0.1)
-    for axis, image, text in zip(axes, images, texts, strict=True):
-        draw(axis, image)
+    figure, axes = image_grid(images, columns, 0.16 * lines + 0.1)
+    for axis, text in zip(axes, texts, strict=True):
         axis.set_xlabel(text, fontsize=9, loc="left", linespacing=1.2)
     return finish(figure)
 
@@ -85,13 +79,11 @@ def show_attention(image, words, attention, grid, boxes=None, columns=4):
             word; None for no boxes.
         columns: panels in a row.
     """
-    height, width = image.shape[:2]
     attention = np.asarray(attention)[: len(words)]
     panels = attention_panels(image, attention, grid)
-    figure, axes = image_axes(len(words) + 1, columns, height / width, 0.2)
+    figure, axes = image_grid([image, *panels], columns, 0.2)
     figure.set_figheight(figure.get_figheight() + 0.6)  # for the scale
-    for axis, panel, word in zip(axes, [image, *panels], ["", *words], strict=True):
-        draw(axis, panel)
+    for axis, word in zip(axes, ["", *words], strict=True):
         axis.set_title(word, fontsize=10, pad=2)
     for axis, place in zip(axes[1:], boxes or (), strict=False):
         if place is not None:
@@ -159,17 +151,16 @@ def show_attack(images, attacked, titles, attacked_titles, title=None):
         titles, attacked_titles: one string an image: label and confidence.
         title: of the whole figure.
     """
-    ratio = images.shape[1] / images.shape[2]
-    figure, axes = image_axes(3 * len(images), 3, ratio, 0.2, largest=2.0)
-    rows = zip(axes.reshape(-1, 3), images, attacked, titles, attacked_titles, strict=True)
-    for line, image, sum_, before, after in rows:
+    shown, texts = [], []
+    for image, sum_, before, after in zip(images, attacked, titles, attacked_titles, strict=True):
         added = np.asarray(sum_, np.float32) - image
         factor = 1 / max(np.abs(added).max(), 1e-6)
+        shown += [image, added * factor, sum_]
         middle = f"+ perturbation (× {factor:.3g})" if added.any() else "+ no perturbation"
-        for axis, shown in zip(line, (image, added * factor, sum_), strict=True):
-            draw(axis, shown)
-        for axis, text in zip(line, (before, middle, f"= {after}"), strict=True):
-            axis.set_title(text, fontsize=9, pad=2)
+        texts += [before, middle, f"= {after}"]
+    figure, axes = image_grid(shown, 3, 0.2, largest=2.0)
+    for axis, text in zip(axes, texts, strict=True):
+        axis.set_title(text, fontsize=9, pad=2)
     return finish(figure, title)
 
 
@@ -185,10 +176,7 @@ def show_training(paths, count=4):
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
     images = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in chosen]
     titles = [f"epoch {int(paths[i].stem.split('-')[1])}" for i in chosen]
-    figure, axes = image_axes(
-        len(images), 2, images[0].shape[0] / images[0].shape[1], 0.2, WIDTH / 2
-    )
-    for axis, image, text in zip(axes, images, titles, strict=True):
-        draw(axis, image)
+    figure, axes = image_grid(images, 2, 0.2, WIDTH / 2)
+    for axis, text in zip(axes, titles, strict=True):
         axis.set_title(text, fontsize=10, pad=2)
     return finish(figure)
