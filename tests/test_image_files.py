@@ -322,7 +322,7 @@ def test_damaged_files_are_value_errors(tmp_path):
     [
         pytest.param(b"", "it is empty", id="empty"),
         pytest.param(b"This is not an image.\n" * 9, "not an image of the kinds JPEG", id="text"),
-        pytest.param(b"\x89PNG\r\n\x1a\n", "not an image of the kinds", id="signature-only"),
+        pytest.param(b"\x89PNG\r\n\x1a\n", "it is cut off", id="signature-only"),
     ],
 )
 def test_not_a_image(tmp_path, content, message):

@@ -78,7 +78,7 @@ def read(path):
                 raise ValueError(f"it has {size:,} bytes" if size else "it is empty")
             with (
                 mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-                _open(file, data) as image,
+                Image.open(_undamaged(file, data), formats=FORMATS) as image,
             ):
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(
@@ -258,39 +258,33 @@ def height_width(size):
     return pair
 
 
-def _open(file, data):
-    try:
-        return Image.open(file, formats=FORMATS)
-    except UnidentifiedImageError:
-        if data[:8] != PNG:
-            raise
-        _check_whole("PNG", data)
-        # Pillow gives up at a damaged text or date as well, which the image does not need.
-        whole = [data[start:end] for _, start, end, good in _png_parts(data) if good]
-        return Image.open(io.BytesIO(PNG + b"".join(whole)), formats=FORMATS)
+def _undamaged(file, data):
+    """The file; of a PNG, a copy without the damaged parts if the image does not need them.
 
-
-def _png_parts(data):
-    """Yields each part of a PNG to its end: name, where it starts and ends, if it is undamaged."""
-    start, name = len(PNG), b""
+    Pillow gives up at a damaged text or date as well.
+    """
+    if data[: len(PNG)] != PNG:
+        return file
+    good, damaged, end, name = [slice(len(PNG))], False, len(PNG), b""
     while name != b"IEND":
+        start = end
         if start + 8 > len(data):
             raise ValueError("it is cut off")
         size, name = struct.unpack(">I4s", data[start : start + 8])
         end = start + 12 + size
-        found = struct.pack(">I", crc32(data[start + 4 : end - 4]))
-        yield name, start, end, found == data[end - 4 : end]
-        start = end
+        if struct.pack(">I", crc32(data[start + 4 : end - 4])) == data[end - 4 : end]:
+            good.append(slice(start, end))
+        elif name.isupper() or name == b"tRNS":  # no image without it
+            raise ValueError(f"its part {name.decode()} is damaged")
+        else:
+            damaged = True
+    return io.BytesIO(b"".join(data[part] for part in good)) if damaged else file
 
 
 def _check_whole(kind, data):
     """Raise a ValueError for a file that lacks a part, which Pillow would fill up in silence."""
     if kind in ("JPEG", "MPO"):
         _check_jpeg(data)
-    elif kind == "PNG":
-        for name, _, _, good in _png_parts(data):
-            if not good and (name.isupper() or name == b"tRNS"):  # no image without it
-                raise ValueError(f"its part {name.decode()} is damaged")
     elif kind == "WEBP":
         end = 8 + struct.unpack("<I", data[4:8])[0]
         if data[end - ZEROS : end] == bytes(ZEROS):
