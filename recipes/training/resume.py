@@ -1,6 +1,7 @@
 """Going on after an interruption: `Resume` writes a checkpoint after each epoch, and reads it."""
 
 import contextlib
+import json
 import re
 import uuid
 from pathlib import Path
@@ -17,7 +18,7 @@ from recipes.training.distribution import broadcast_from_chief, training_state
 NAME = re.compile(r"resume-\d{4,}\.npz")
 LEFT = re.compile(r"\.(part\.)?resume-\d{4,}\.npz(\.lock|\.holder)?")  # by a kill
 HELD = {}  # the locks of this process: folder -> ExitStack
-# What the callbacks of a training had seen before its first epoch: its start -> dict. Should that
+# What the callbacks of a training had seen before its first epoch: its start -> JSON. Should that
 # epoch be interrupted, and the same callbacks be given to the next `fit`, they have seen a part.
 FIRST = {}
 
@@ -199,7 +200,8 @@ class Resume(keras.callbacks.Callback):
             print(f"nothing is left to train; remove {self.folder} to start anew")
         found = self.state["callbacks"]
         if not done:
-            found = FIRST.setdefault(self.state["start"], seen(self.others))
+            text = json.dumps(seen(self.others), default=float)
+            found = json.loads(FIRST.setdefault(self.state["start"], text))
         bring_back(self.others, found)
         for name, callback in numbered(self.others):
             known = self.state["callbacks"].get(name, {})
