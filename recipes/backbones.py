@@ -13,6 +13,8 @@ import keras
 import numpy as np
 from keras import layers
 
+from recipes.training import check_keras
+
 SCENES = "scenes"
 PUBLISHED = ("pretrained", "imagenet")
 CLASS_INDEX_MD5 = "c2c37ea517e94d9795004a39431a14cb"  # as Keras has it
@@ -33,6 +35,7 @@ def load_classifier(name="NASNetMobile", weights="imagenet"):
         FileNotFoundError: no such file.
         ConnectionError: the weights cannot be downloaded.
     """
+    check_keras()
     return _frozen(*_application(name, weights))
 
 
@@ -62,6 +65,7 @@ def load_backbone(name_or_model="VGG16", weights="pretrained", spatial=False):
         FileNotFoundError: no such file.
         ConnectionError: the weights cannot be downloaded.
     """
+    check_keras()
     if isinstance(name_or_model, keras.Model):
         if weights != "pretrained":
             raise ValueError(

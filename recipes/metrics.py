@@ -10,6 +10,7 @@ from keras import layers
 from recipes.training.checks import check_images
 
 BATCH = 256
+SSIM_WINDOW = 11  # pixels
 
 
 def train_evaluator(images, labels, epochs=12, seed=0):
@@ -197,7 +198,7 @@ def image_distances(outputs, targets):
 
     Args:
         outputs, targets: float arrays in [-1, 1], `(count, height, width, channels)`; sides of at
-            least 11 pixels, the window of SSIM.
+            least `SSIM_WINDOW`.
 
     Returns:
         dict: `l1`, the mean absolute difference (0 to 2), and `ssim`, the mean structural
@@ -209,8 +210,12 @@ def image_distances(outputs, targets):
     outputs, targets = np.asarray(outputs, np.float32), np.asarray(targets, np.float32)
     if outputs.shape != targets.shape:
         raise ValueError(f"outputs of shape {outputs.shape}, but targets of {targets.shape}")
+    if min(outputs.shape[1:3]) < SSIM_WINDOW:
+        raise ValueError(
+            f"outputs of shape {outputs.shape}, but SSIM needs sides of {SSIM_WINDOW} or more"
+        )
     similar = [
-        tf.image.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0)
+        tf.image.ssim((a + 1) / 2, (b + 1) / 2, max_val=1.0, filter_size=SSIM_WINDOW)
         for a, b in zip(_batches(outputs), _batches(targets), strict=True)
     ]
     return {

@@ -82,7 +82,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return
         rest = body[start:end]
         self.send_response(server.claims_status or status)
-        self.send_header("Content-Length", server.claims_length or str(len(rest)))
+        if server.tells_length:
+            self.send_header("Content-Length", server.claims_length or str(len(rest)))
         if status == 206:
             total = len(body) if server.tells_total else "*"
             self.send_header("Content-Range", f"bytes {start}-{end - 1}/{total}")
@@ -106,6 +107,7 @@ def http_server():
         server.faults = {}  # how often a path fails first
         server.status = server.breaks_after = None
         server.claims_status = server.claims_length = None
+        server.tells_length = True
         server.withholds, server.tells_total = 0, False  # of the answer to a range
         server.knows_ranges, server.ignores_if_range = True, False
         threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()

@@ -5,7 +5,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from recipes.training.callbacks import ImageGrid, Measure, SetEpoch, diversity, progress
+from recipes.training import callbacks
+from recipes.training.callbacks import (
+    ImageGrid,
+    Measure,
+    SetEpoch,
+    arrange_callbacks,
+    diversity,
+    progress,
+)
 from recipes.training.resume import Resume
 from tests.small import (
     POINTS,
@@ -266,6 +274,30 @@ def test_a_learning_rate_that_would_reach_one_of_two_optimizers_is_refused(callb
     with pytest.raises(ValueError, match=r"one of the 2 optimizers .*schedules.LearningRate"):
         net.fit(points().dataset, callbacks=[callback], verbose=0)
     line().fit(points().dataset, callbacks=[callback], verbose=0)
+
+
+def test_a_list_of_callbacks_is_looked_into(tmp_path):
+    net, resume = TwoOptimizers(), Resume(tmp_path, points())
+    net.compile()
+    plateau = keras.callbacks.ReduceLROnPlateau("loss")
+    with pytest.raises(ValueError, match="one of the 2 optimizers"):
+        net.fit(points().dataset, callbacks=keras.callbacks.CallbackList([plateau]), verbose=0)
+    found = arrange_callbacks([keras.callbacks.CallbackList([resume, plateau])], line())
+    assert found[2:] == [plateau, resume]
+
+
+def test_two_resumes_are_refused(tmp_path):
+    resumes = [Resume(tmp_path / name, points()) for name in "ab"]
+    with pytest.raises(ValueError, match="2 Resume in one training"):
+        line().fit(points().dataset, callbacks=resumes, verbose=0)
+    assert not names(tmp_path)
+
+
+def test_tensorboard_that_is_not_installed_is_told_before_the_training(tmp_path, monkeypatch):
+    monkeypatch.setattr(callbacks, "find_spec", lambda name: None)
+    board = keras.callbacks.TensorBoard(tmp_path)
+    with pytest.raises(ValueError, match="pip install tensorboard"):
+        line().fit(points().dataset, callbacks=[board], verbose=0)
 
 
 def test_a_batch_that_is_looked_at_changes_nothing():

@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 
 import pytest
@@ -195,6 +196,28 @@ def test_an_answer_that_is_not_the_whole_file(server, path, status):
     with pytest.raises(ConnectionError, match=f"answers with status {status}, not the file"):
         download(server.url, path)
     assert names_in(path.parent) == []
+
+
+def test_where_nobody_says_how_long_a_file_is_there_is_a_warning(server, path):
+    server.tells_length, server.breaks_after = False, 3000
+    with pytest.warns(UserWarning, match="the server does not say how long the file is"):
+        assert len(download(server.url, path).read_bytes()) == 3000
+    path.unlink()
+    with pytest.raises(ValueError, match="expected SHA-256"):
+        download(server.url, path, SHA256)
+
+
+def test_a_download_in_chunks_says_where_it_ends(server, path):
+    server.headers["Transfer-Encoding"] = "chunked"
+    server.tells_length, server.body = False, b"5\r\nhello\r\n0\r\n\r\n"
+    server.breaks_after = 10
+    with pytest.raises(ConnectionError, match="IncompleteRead"):
+        download(server.url, path)
+    assert not path.exists()
+    server.breaks_after, server.knows_ranges = None, False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert download(server.url, path).read_bytes() == b"hello"
 
 
 @pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "1e4"])

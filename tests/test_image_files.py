@@ -136,14 +136,14 @@ def test_16_bit_grey_of_the_other_byte_order(tmp_path):
 
 def png(bits, colours, row, clear):
     """A PNG file of one row, in which one colour is transparent."""
-
-    def chunk(kind, data):
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
-
     width = 8 * len(row) // bits // (3 if colours == 2 else 1)
     header = struct.pack(">IIBBBBB", width, 1, bits, colours, 0, 0, 0)
     chunks = ((b"IHDR", header), (b"tRNS", clear), (b"IDAT", compress(b"\0" + row)), (b"IEND", b""))
     return b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*each) for each in chunks)
+
+
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", crc32(kind + data))
 
 
 @pytest.mark.parametrize(
@@ -155,6 +155,7 @@ def png(bits, colours, row, clear):
         (8, 0, b"\0\1\2", b"\0\1", [0, 255, 2]),
         (16, 0, b"\0\0\x80\x80\x40\x40", b"\x80\x80", [0, 255, 64]),
         (16, 2, b"\1\0\2\0\3\0\4\0\5\0\6\0", b"\1\0\2\0\3\0", [255, 4]),
+        (16, 2, b"\1\0\2\0\3\1\1\0\2\0\3\2", b"\1\0\2\0\3\2", [1, 255]),
     ],
 )
 def test_a_transparent_colour_of_any_depth_is_white(tmp_path, bits, colours, row, clear, expected):
@@ -321,7 +322,7 @@ def test_damaged_files_are_value_errors(tmp_path):
     [
         pytest.param(b"", "it is empty", id="empty"),
         pytest.param(b"This is not an image.\n" * 9, "not an image of the kinds JPEG", id="text"),
-        pytest.param(b"\x89PNG\r\n\x1a\n", "not an image of the kinds", id="signature-only"),
+        pytest.param(b"\x89PNG\r\n\x1a\n", "it is cut off", id="signature-only"),
     ],
 )
 def test_not_a_image(tmp_path, content, message):
@@ -378,6 +379,25 @@ def test_a_jpeg_that_is_not_whole(tmp_path, options, damage):
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(ValueError, match=r"a\.jpg cannot be read as an image: (Corr|Prem)"):
         image_files.read(path)
+
+
+@pytest.mark.parametrize("kind", [b"tEXt", b"tIME", b"iCCP", b"eXIf", b"gAMA", b"pHYs"])
+@pytest.mark.parametrize("at", [33, -12])  # behind the header, before the end
+def test_a_part_of_a_png_that_is_no_part_of_the_image_may_be_damaged(tmp_path, kind, at):
+    path = save(tmp_path / "a.png", RGB)
+    data, part = path.read_bytes(), bytearray(chunk(kind, b"what it says"))
+    part[10] ^= 1
+    path.write_bytes(data[:at] + part + data[at:])
+    assert np.array_equal(image_files.read(path), RGB)
+
+
+@pytest.mark.parametrize("kind", [b"IHDR", b"tRNS", b"IDAT"])
+def test_a_part_of_a_png_that_the_image_needs_may_not_be_damaged(tmp_path, kind):
+    data = bytearray(png(8, 2, b"\1\2\3", b"\0\1\0\2\0\3"))
+    data[data.index(kind) + 5] ^= 1
+    (tmp_path / "a.png").write_bytes(data)
+    with pytest.raises(ValueError, match=rf"a\.png cannot .* its part {kind.decode()} is damaged"):
+        image_files.read(tmp_path / "a.png")
 
 
 @pytest.mark.parametrize("suffix", ["png", "webp"])

@@ -227,3 +227,12 @@ def test_image_distances_refuse_values_that_are_not_in_minus_one_to_one():
         metrics.image_distances(np.zeros((1, 16, 16, 3), np.uint8), np.zeros((1, 16, 16, 3)))
     with pytest.raises(ValueError, match="targets: holds NaN"):
         metrics.image_distances(np.zeros((1, 16, 16, 3)), np.full((1, 16, 16, 3), np.nan))
+
+
+def test_image_distances_of_images_that_are_smaller_than_the_window_of_ssim():
+    smallest = np.linspace(-1, 1, 121).reshape(1, 11, 11, 1)
+    assert metrics.image_distances(smallest, smallest)["ssim"] == pytest.approx(1)
+    with pytest.raises(
+        ValueError, match=r"outputs of shape \(1, 10, 11, 1\), but SSIM needs .* 11"
+    ):
+        metrics.image_distances(smallest[:, 1:], smallest[:, 1:])

@@ -252,6 +252,11 @@ STATEFUL = {
     "ModelCheckpoint by steps": lambda folder: [
         keras.callbacks.ModelCheckpoint(folder / "{epoch}-{batch}.keras", save_freq=4)
     ],
+    "ModelCheckpoint, the best of some steps": lambda folder: [
+        keras.callbacks.ModelCheckpoint(
+            folder / "best.keras", "loss", save_best_only=True, save_freq=2
+        )
+    ],
     "CSVLogger": lambda folder: [keras.callbacks.CSVLogger(folder / "log.csv")],
     "CSVLogger, append": lambda folder: [
         keras.callbacks.CSVLogger(folder / "log.csv", append=True)
@@ -337,6 +342,23 @@ def test_the_cell_that_is_run_again_ends_as_if_it_had_not_been_interrupted(tmp_p
     _, same = train(tmp_path / "parts", 3, net=net)
     assert_same(whole, net)
     assert history == same
+
+
+def test_callbacks_forget_what_they_saw_of_an_epoch_that_was_interrupted(tmp_path):
+    def check(folder):
+        return keras.callbacks.ModelCheckpoint(
+            folder / "{epoch}-{batch}.keras", "loss", save_best_only=True, save_freq=2, mode="min"
+        )
+
+    stop = keras.callbacks.LambdaCallback(on_train_batch_end=interrupt_at(2))
+    whole, parts = tmp_path / "whole", tmp_path / "parts"
+    train(whole / "checkpoints", 2, [check(whole)])
+    net, callback = line(), check(parts)
+    with pytest.raises(KeyboardInterrupt):
+        train(parts / "checkpoints", 2, [callback, stop], net)
+    assert callback.best is not None
+    train(parts / "checkpoints", 2, [callback], net)
+    assert names(whole) == names(parts)
 
 
 def test_another_model_starts_the_first_epoch_as_it_is(tmp_path):

@@ -12,6 +12,7 @@ import re
 import sys
 import urllib.error
 import urllib.request
+import warnings
 from pathlib import Path
 
 from tqdm import tqdm
@@ -64,6 +65,9 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
     they are right. If several processes want the same file, one downloads and the others wait. A
     file that is there already stays as it is.
 
+    Where neither the server nor the caller says how long the file is, a connection that breaks
+    looks like its end: there is a warning.
+
     Args:
         url: http or https.
         path: the file to write; its folder is made.
@@ -89,7 +93,13 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
         if not path.is_file():  # another process may have fetched it while this one waited
             part, whole = (path.with_name(path.name + end) for end in (".part", ".whole"))
             if not whole.is_file():  # killed in the check of a large file, which takes a minute
-                _receive(url, path, part, timeout, progress)
+                if not (_receive(url, path, part, timeout, progress) or sha256 or md5 or size):
+                    warnings.warn(
+                        f"{url}: the server does not say how long the file is, so nobody knows "
+                        f"whether all of it has come. Compare {path} with what its publisher says, "
+                        "or pass download its size or its hash",
+                        stacklevel=2,
+                    )
                 os.replace(part, whole)
             try:
                 _check(whole, url, sha256, md5, size)
@@ -103,7 +113,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
 
 
 def _receive(url, path, part, timeout, progress):
-    """Append to `part` the bytes of `url` that it lacks."""
+    """Append to `part` the bytes of `url` that it lacks; returns whether its end is known."""
     state_file = part.with_name(part.name + ".json")  # the version that `part` belongs to
     have, state = 0, {}
     if part.is_file() and state_file.is_file():
@@ -129,6 +139,7 @@ def _receive(url, path, part, timeout, progress):
                 have += len(chunk)
                 bar.update(len(chunk))
     state_file.unlink()
+    return total is not None or response.chunked
 
 
 def _ask(url, have, state, timeout):

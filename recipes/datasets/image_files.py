@@ -1,5 +1,6 @@
 """Image files into arrays: whatever the kind of file, RGB in uint8, or an error that names it."""
 
+import io
 import mmap
 import os
 import re
@@ -24,6 +25,7 @@ SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
 MAX_BYTES = 8 * MAX_PIXELS  # 16 bits for each of red, green, blue and alpha
+PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
 SPARE_BYTES = 16  # some cameras leave so many before the mark of a JPEG's end
 ZEROS = 64  # no WebP file ends in so many
 # What Pillow has to say of oddities in a file helps nobody; an error is an error all the same.
@@ -74,14 +76,16 @@ def read(path):
             size = os.fstat(file.fileno()).st_size
             if not 0 < size <= MAX_BYTES:
                 raise ValueError(f"it has {size:,} bytes" if size else "it is empty")
-            with Image.open(file, formats=FORMATS) as image:
+            with (
+                mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
+                Image.open(_undamaged(file, data), formats=FORMATS) as image,
+            ):
                 if image.width * image.height > MAX_PIXELS:
                     raise ValueError(
                         f"{image.width}x{image.height} pixels are more than {MAX_PIXELS:,}"
                     )
-                with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                    _check_whole(image.format, data)
-                return _to_rgb(image)
+                _check_whole(image.format, data)
+                return _to_rgb(image, data)
         except UnidentifiedImageError as error:
             raise ValueError(f"{path} is not an image of the kinds {', '.join(FORMATS)}") from error
         except Exception as error:  # on damaged files Pillow raises almost anything
@@ -254,21 +258,33 @@ def height_width(size):
     return pair
 
 
+def _undamaged(file, data):
+    """The file; of a PNG, a copy without the damaged parts if the image does not need them.
+
+    Pillow gives up at a damaged text or date as well.
+    """
+    if data[: len(PNG)] != PNG:
+        return file
+    good, damaged, end, name = [slice(len(PNG))], False, len(PNG), b""
+    while name != b"IEND":
+        start = end
+        if start + 8 > len(data):
+            raise ValueError("it is cut off")
+        size, name = struct.unpack(">I4s", data[start : start + 8])
+        end = start + 12 + size
+        if struct.pack(">I", crc32(data[start + 4 : end - 4])) == data[end - 4 : end]:
+            good.append(slice(start, end))
+        elif name.isupper() or name == b"tRNS":  # no image without it
+            raise ValueError(f"its part {name.decode()} is damaged")
+        else:
+            damaged = True
+    return io.BytesIO(b"".join(data[part] for part in good)) if damaged else file
+
+
 def _check_whole(kind, data):
     """Raise a ValueError for a file that lacks a part, which Pillow would fill up in silence."""
     if kind in ("JPEG", "MPO"):
         _check_jpeg(data)
-    elif kind == "PNG":
-        at, name = 8, b""
-        while name != b"IEND":
-            if at + 8 > len(data):
-                raise ValueError("it is cut off")
-            size, name = struct.unpack(">I4s", data[at : at + 8])
-            end = at + 8 + size
-            found, stored = struct.pack(">I", crc32(data[at + 4 : end])), data[end : end + 4]
-            if name.isupper() and found != stored:  # in capitals: no image without it
-                raise ValueError(f"its part {name.decode()} is damaged")
-            at = end + 4
     elif kind == "WEBP":
         end = 8 + struct.unpack("<I", data[4:8])[0]
         if data[end - ZEROS : end] == bytes(ZEROS):
@@ -293,7 +309,7 @@ def _printable(text):
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _to_rgb(image):
+def _to_rgb(image, data):
     bits = image.tile[0].args if image.tile else None  # forgotten when the image is loaded
     image.load()
     turn = _turn(image)
@@ -303,8 +319,10 @@ def _to_rgb(image):
         clear = image.info.get("transparency")
         if bits in ("L;2", "L;4"):  # Pillow scales the pixels of a PNG to 8 bits, but not this
             image.info["transparency"] = clear * (85 if bits == "L;2" else 17)
-        elif bits == "RGB;16B" and clear:
-            image.info["transparency"] = tuple(value >> 8 for value in clear)
+        elif bits == "RGB;16B" and clear:  # which is a colour of 16 bits, and Pillow has but 8
+            values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+            clear = (values[..., 2::-1] == clear).all(-1)  # OpenCV's order is blue, green, red
+            image.putalpha(Image.fromarray(np.uint8(255) * ~clear))
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
     image = image.convert("RGB")

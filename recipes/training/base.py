@@ -4,10 +4,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.training import distribution
+from recipes.training import check_keras, distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
-from recipes.training.checks import check_images, first_batch
+from recipes.training.checks import check_images, first_batch, only_part
 from recipes.training.resume import Resume
 
 
@@ -19,6 +19,7 @@ class RecipeModel(keras.Model):
     """
 
     def __init__(self, settings, **kwargs):
+        check_keras()  # again: set_image_data_format may have changed it since the import
         super().__init__(**kwargs)
         self.settings = settings
         for name, value in settings.items():
@@ -50,9 +51,10 @@ class RecipeModel(keras.Model):
                 with this model or with `Resume`; the message says why.
             FloatingPointError: a loss is NaN or infinite; see `callbacks.StopOnNaN`.
         """
+        self.check_unweighted(kwargs)
         x, batch = first_batch(x, y, kwargs.get("batch_size"))
         self.check_batch(batch)
-        if kwargs.get("validation_data") is not None:
+        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
             self.check_can_evaluate()
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
@@ -65,20 +67,36 @@ class RecipeModel(keras.Model):
         finally:
             set_epoch(0)  # of a training that was interrupted, too
 
+    def evaluate(self, *args, **kwargs):
+        self.check_unweighted(kwargs)
+        self.check_can_evaluate()
+        return super().evaluate(*args, **kwargs)
+
     def check_can_evaluate(self):
         """Raises `ValueError` if the model has nothing to evaluate."""
+
+    def check_unweighted(self, arguments):
+        """Raises `ValueError` if the arguments of `fit` or `evaluate` weigh the images."""
+        for name in ("class_weight", "sample_weight"):
+            if arguments.get(name) is not None:
+                raise ValueError(
+                    f"{name}: {type(self).__name__} weighs all images alike; repeat those in the "
+                    "dataset that are to count more"
+                )
 
     def _maybe_symbolic_build(self, **kwargs):
         """Nothing: these models are built. Keras' version takes the mean of the replicas' parts of
         a batch, and fails if one is smaller, or there are several machines (docs/machines.md)."""
 
     def _make_function(self, step):
-        # Keras 3.15 takes the mean of several machines' logs over an axis that a scalar has not.
-        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            return super()._make_function(
-                lambda data: keras.tree.map_structure(lambda log: log[None], step(data))
-            )
-        return super()._make_function(step)
+        def step_on_batch(data):
+            logs = step(only_part(data))
+            # Keras 3.15 takes the mean of several machines' logs over an axis that they have not.
+            if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+                return keras.tree.map_structure(lambda log: log[None], logs)
+            return logs
+
+        return super()._make_function(step_on_batch)
 
     def check_batch(self, batch):
         """Raises `ValueError` unless `batch` is what `train_step` takes."""
@@ -188,10 +206,6 @@ class GAN(RecipeModel):
             jit_compile=jit_compile and not several,
             **kwargs,
         )
-
-    def evaluate(self, *args, **kwargs):
-        self.check_can_evaluate()
-        return super().evaluate(*args, **kwargs)
 
     def check_can_evaluate(self):
         if type(self).test_step is keras.Model.test_step:

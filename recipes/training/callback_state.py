@@ -14,7 +14,7 @@ REMEMBERED = {
     "History": (),  # is in the checkpoint anyway
     "LambdaCallback": (),
     "LearningRateScheduler": (),
-    "ModelCheckpoint": ("best", "_batches_seen_since_last_saving"),
+    "ModelCheckpoint": ("best", "mode", "_batches_seen_since_last_saving"),
     "ProgbarLogger": (),
     "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
     "RemoteMonitor": (),
@@ -41,6 +41,25 @@ def remembered(callback):
         if kind.__module__.startswith("keras.") and kind is not keras.callbacks.Callback:
             return REMEMBERED.get(kind.__name__)
     return ()
+
+
+def seen(callbacks):
+    """What each callback remembers: dict from its numbered name to a dict of attributes."""
+    found = {}
+    for name, callback in numbered(callbacks):
+        if "mode" in remembered(callback) and callback.monitor_op:  # what Keras made of "auto"
+            callback.mode = "min" if callback.monitor_op is keras.ops.less else "max"
+        found[name] = {key: getattr(callback, key) for key in remembered(callback)}
+    return found
+
+
+def bring_back(callbacks, found):
+    """Gives callbacks what `seen` has found."""
+    for name, callback in numbered(callbacks):
+        vars(callback).update(found.get(name, {}))
+        # Keras compares only from the end of an epoch on: too late, if this saves within the first.
+        if "mode" in found.get(name, {}) and callback.mode != "auto" and not callback.monitor_op:
+            callback._set_monitor_op()
 
 
 def cut_log(logger, done):

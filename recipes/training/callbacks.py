@@ -3,6 +3,7 @@
 import math
 import re
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import keras
@@ -234,17 +235,19 @@ class SetEpoch(keras.callbacks.Callback):
 
 
 def arrange_callbacks(callbacks, model):
-    """The callbacks of a training: `StopOnNaN`, each `Measure`, the others given, each `Resume`.
+    """The callbacks of a training: `StopOnNaN`, each `Measure`, the others given, `Resume`.
 
     So nothing is measured, drawn or saved of weights that are NaN, the others see what was
     measured, and a checkpoint comes after all that belongs to its epoch.
 
     Raises:
         ValueError: one of them changes the learning rate, but the model has several optimizers;
-            or `Resume` cannot restore one.
+            or `Resume` cannot restore one, or is there twice; or TensorBoard is not installed.
     """
-    callbacks = keras.tree.flatten(callbacks or [])
+    callbacks = list(each_callback(callbacks or []))
     resumes = [callback for callback in callbacks if isinstance(callback, Resume)]
+    if len(resumes) > 1:
+        raise ValueError(f"{len(resumes)} Resume in one training: leave one of them")
     ours = (Resume, StopOnNaN, SetEpoch)
     others = [callback for callback in callbacks if not isinstance(callback, ours)]
     others.sort(key=lambda callback: not isinstance(callback, Measure))
@@ -256,6 +259,18 @@ def arrange_callbacks(callbacks, model):
                 f"{type(model).__name__}: give compile a learning rate that is a "
                 "keras.optimizers.schedules.LearningRateSchedule"
             )
+        # Keras notices only when the first epoch is done.
+        if isinstance(callback, keras.callbacks.TensorBoard) and not find_spec("tensorboard"):
+            raise ValueError("TensorBoard is not installed: pip install tensorboard")
     for resume in resumes:
         resume.arrange(others)
     return [SetEpoch(), StopOnNaN(resumes[0] if resumes else None), *others, *resumes]
+
+
+def each_callback(callbacks):
+    """The callbacks in a list, a `CallbackList`, or lists of them; or the one that is given."""
+    for callback in keras.tree.flatten(callbacks):
+        if isinstance(callback, keras.callbacks.CallbackList):
+            yield from each_callback(callback.callbacks)
+        else:
+            yield callback

@@ -21,10 +21,10 @@ def check_images(images, name, shape=None, low=-1.0, high=1.0):
         shape: (height, width, channels) that is asked for; None for any.
         low, high: bounds of the values.
     """
-    if isinstance(images, tuple | dict):
+    if isinstance(images, tuple | list | dict):
         raise ValueError(
             f"{name}: a {type(images).__name__} of {len(images)} parts, but images alone are "
-            "needed; dataset.map(lambda images, labels: images) leaves labels out"
+            "needed, as one array; dataset.map(lambda images, labels: images) leaves labels out"
         )
     images = np.asarray(images)
     if images.ndim != 4 or (shape is not None and images.shape[1:] != tuple(shape)):
@@ -130,22 +130,30 @@ def first_batch(x, y=None, batch_size=None):
         batch_size: that of `fit`, for arrays and tensors.
 
     Returns:
-        `(x, batch)`: what to give to `fit`, which is `x` but for a generator, and the batch.
+        `(x, batch)`: what to give to `fit`, which is `x` but for a generator, and the batch. A
+        generator may yield bare arrays, of which Keras wants tuples.
 
     Raises:
         ValueError: the dataset is empty.
     """
     if isinstance(x, keras.utils.PyDataset):
-        return x, x[0]
+        return x, only_part(x[0])
     if isinstance(x, tf.data.Dataset | types.GeneratorType):
         rows = iter(x)
         batch = next(rows, None)
         if batch is None:
             raise ValueError("the dataset is empty: not one batch came out of it")
         if isinstance(x, tf.data.Dataset):
-            return x, batch
-        return (each for each in itertools.chain([batch], rows)), batch
+            return x, only_part(batch)
+        batches = itertools.chain([batch], rows)
+        tuples = (each if isinstance(each, tuple) else (each,) for each in batches)
+        return tuples, only_part(batch)
     rows = keras.tree.map_structure(lambda part: part[: batch_size or 32], x)
     if y is None:
-        return x, rows
+        return x, only_part(rows)
     return x, (rows, keras.tree.map_structure(lambda part: part[: batch_size or 32], y))
+
+
+def only_part(batch):
+    """A batch of images alone, out of the `(images,)` that Keras makes of it for some datasets."""
+    return batch[0] if isinstance(batch, tuple) and len(batch) == 1 else batch

@@ -1,6 +1,7 @@
 """Going on after an interruption: `Resume` writes a checkpoint after each epoch, and reads it."""
 
 import contextlib
+import json
 import re
 import uuid
 from pathlib import Path
@@ -10,13 +11,16 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.datasets import files
-from recipes.training.callback_state import cut_log, numbered, remembered
+from recipes.training.callback_state import bring_back, cut_log, numbered, remembered, seen
 from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
 from recipes.training.distribution import broadcast_from_chief, training_state
 
 NAME = re.compile(r"resume-\d{4,}\.npz")
 LEFT = re.compile(r"\.(part\.)?resume-\d{4,}\.npz(\.lock|\.holder)?")  # by a kill
 HELD = {}  # the locks of this process: folder -> ExitStack
+# What the callbacks of a training had seen before its first epoch: its start -> JSON. Should that
+# epoch be interrupted, and the same callbacks be given to the next `fit`, they have seen a part.
+FIRST = {}
 
 
 class Resume(keras.callbacks.Callback):
@@ -44,7 +48,7 @@ class Resume(keras.callbacks.Callback):
     `RecipeModel.fit` puts this callback after all others, and lets it restore them. For another
     `keras.Model` of one optimizer, pass `arrange_callbacks([..., resume], model)`. A callback of
     your own that has to remember something names those attributes, of values that JSON knows, in
-    an attribute `remembered`.
+    an attribute `remembered`; they exist when the training begins.
 
     Args:
         folder: where the checkpoints go; one training at a time.
@@ -151,11 +155,11 @@ class Resume(keras.callbacks.Callback):
 
     def ended(self):
         """Whether EarlyStopping had ended the training that `restore` has found."""
-        seen = self.state["callbacks"] if self.state else {}
+        found = self.state["callbacks"] if self.state else {}
         return any(
             isinstance(callback, keras.callbacks.EarlyStopping)
-            and seen.get(name, {}).get("stopped_epoch")
-            and seen[name]["wait"] >= callback.patience
+            and found.get(name, {}).get("stopped_epoch")
+            and found[name]["wait"] >= callback.patience
             for name, callback in numbered(self.others)
         )
 
@@ -194,10 +198,14 @@ class Resume(keras.callbacks.Callback):
             )
         if done == epochs:
             print(f"nothing is left to train; remove {self.folder} to start anew")
+        found = self.state["callbacks"]
+        if not done:
+            text = json.dumps(seen(self.others), default=float)
+            found = json.loads(FIRST.setdefault(self.state["start"], text))
+        bring_back(self.others, found)
         for name, callback in numbered(self.others):
-            seen = self.state["callbacks"].get(name, {})
-            vars(callback).update(seen)
-            if isinstance(callback, keras.callbacks.EarlyStopping) and "best" in seen:
+            known = self.state["callbacks"].get(name, {})
+            if isinstance(callback, keras.callbacks.EarlyStopping) and "best" in known:
                 self._restore_best_weights(callback)
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -217,11 +225,7 @@ class Resume(keras.callbacks.Callback):
             )
         for name, value in (logs or {}).items():
             self.state["history"].setdefault(name, []).append(float(value))
-        seen = {
-            name: {key: getattr(callback, key) for key in remembered(callback)}
-            for name, callback in numbered(self.others)
-        }
-        self.state.update(epoch=epoch + 1, callbacks=seen)
+        self.state.update(epoch=epoch + 1, callbacks=seen(self.others))
         self._write(self.model)
         # Two are kept, should the disk lose the last one. What was damaged goes only now.
         needed = epochs_needed(self.state)
@@ -233,6 +237,7 @@ class Resume(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.model.history.history = self.state["history"]  # of all epochs, not only the last ones
+        FIRST.pop(self.state["start"], None)
         self.state = None  # another `fit` needs another `restore`
         self._unlock()
 
