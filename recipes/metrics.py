@@ -141,10 +141,13 @@ def image_kernel_distance(network, images, reference):
         images, reference: float arrays in [-1, 1], `(count, height, width, channels)`, 2 or more
             each, of any size: they are scaled to that of the network.
     """
-    first, second = (
-        keras.tree.flatten(network.predict(shrink(x, network.input_shape[1]), verbose=0))[0]
-        for x in (images, reference)
-    )
+
+    def features(images):  # not by `predict`, which is traced anew for sets of other sizes
+        images = shrink(images, network.input_shape[1])
+        parts = (images[i : i + 50] for i in range(0, len(images), 50))
+        return np.concatenate([keras.tree.flatten(network(x, training=False))[0] for x in parts])
+
+    first, second = features(images), features(reference)
     unit = np.sqrt(np.square(second).mean())
     return kernel_distance(first / unit, second / unit)
 

@@ -310,7 +310,7 @@ def _printable(text):
 
 
 def _to_rgb(image, data):
-    bits = image.tile[0].args if image.tile else None  # forgotten when the image is loaded
+    bits = image.tile[0][3] if image.tile else None  # forgotten when the image is loaded
     image.load()
     turn = _turn(image)
     if image.mode == "F" or image.mode.startswith("I"):  # Pillow would clip them at 255
