@@ -294,6 +294,7 @@ class Resume(keras.callbacks.Callback):
         except Exception as error:
             print(f"damaged, so EarlyStopping begins anew: {path}: {error}")
             stop.on_train_begin()
+            stop.best = None  # Keras before 3.15 would keep it
             return
         order = {id(v): n for n, v in enumerate(training_state(self.model))}
         stop.best_weights = [values[order[id(weight)]] for weight in self.model.weights]
