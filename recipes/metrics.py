@@ -9,7 +9,7 @@ from keras import layers
 
 from recipes.training.checks import check_images
 
-BATCH = 256
+BATCH = 100
 SSIM_WINDOW = 11  # pixels
 
 
@@ -62,6 +62,19 @@ def train_domain_evaluator(first, second, epochs=3, seed=0):
     return train_evaluator(images, labels, epochs, seed)
 
 
+def apply(network, images):
+    """The outputs of a network, a list of arrays, batch by batch.
+
+    As `predict`, but that is traced anew for sets of other sizes, of which a training's measures
+    have many.
+    """
+    parts = [
+        keras.tree.flatten(network(images[i : i + BATCH], training=False))
+        for i in range(0, len(images), BATCH)
+    ]
+    return [np.concatenate(part) for part in zip(*parts, strict=True)]
+
+
 def evaluate_images(evaluator, images, reference):
     """Scores a set of generated images.
 
@@ -74,8 +87,8 @@ def evaluate_images(evaluator, images, reference):
         dict: `frechet` (float, in the evaluator's features), `confident_share` (float), `classes`
         (int, the covered ones).
     """
-    features, probabilities = evaluator.predict(images, batch_size=BATCH, verbose=0)
-    real_features, _ = evaluator.predict(reference, batch_size=BATCH, verbose=0)
+    features, probabilities = apply(evaluator, images)
+    real_features, _ = apply(evaluator, reference)
     return {
         "frechet": frechet_distance(real_features, features),
         "confident_share": confident_share(probabilities),
@@ -142,12 +155,9 @@ def image_kernel_distance(network, images, reference):
             each, of any size: they are scaled to that of the network.
     """
 
-    def features(images):  # not by `predict`, which is traced anew for sets of other sizes
-        images = shrink(images, network.input_shape[1])
-        parts = (images[i : i + 50] for i in range(0, len(images), 50))
-        return np.concatenate([keras.tree.flatten(network(x, training=False))[0] for x in parts])
-
-    first, second = features(images), features(reference)
+    first, second = (
+        apply(network, shrink(x, network.input_shape[1]))[0] for x in (images, reference)
+    )
     unit = np.sqrt(np.square(second).mean())
     return kernel_distance(first / unit, second / unit)
 
@@ -324,7 +334,7 @@ class MeanColours:
 
 def class_share(evaluator, images, label):
     """The share of images that an evaluator assigns to class `label`, a float in [0, 1]."""
-    _, probabilities = evaluator.predict(images, batch_size=BATCH, verbose=0)
+    _, probabilities = apply(evaluator, images)
     return float((probabilities.argmax(axis=1) == label).mean())
 
 
