@@ -21,6 +21,7 @@ from recipes.captioning import Captioner, generate
 from recipes.classifiers import predict
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
+from recipes.dcgan import DCGAN
 from recipes.translation import translate
 from tools import common
 
@@ -38,22 +39,22 @@ def find(outputs, name):
 
 
 def digits(outputs):
-    gan = keras.models.load_model(find(outputs, "dcgan.keras"))
-    yield "DCGAN: digits out of noise", plotting.mosaic(gan.generate(16, seed=3), columns=4)
+    gan = keras.models.load_model(find(outputs, "dcgan.keras"), {"DCGAN": DCGAN})
+    yield "DCGAN: digits", plotting.mosaic(gan.generate(16, seed=3), columns=4)
 
 
 def street(outputs):
     generator = keras.models.load_model(find(outputs, "03_pix2pix/generator.keras"))
     _, labels = streets.scene(3, SIZE, day="clear", colours=2)
-    yield "Pix2Pix: a label map", labels
-    yield "becomes a street", plotting.to_uint8(translate(generator, labels))
+    yield "a label map", labels
+    yield "Pix2Pix: a street", plotting.to_uint8(translate(generator, labels))
 
 
 def season(outputs):
     generator = keras.models.load_model(find(outputs, "summer2winter.keras"))
     summer = landscapes.landscape(10_003, size=SIZE)
-    yield "CycleGAN: a summer", summer
-    yield "becomes a winter", plotting.to_uint8(translate(generator, summer))
+    yield "a summer", summer
+    yield "CycleGAN: a winter", plotting.to_uint8(translate(generator, summer))
 
 
 def attack(outputs):
@@ -63,9 +64,9 @@ def attack(outputs):
     path = matplotlib.cbook.get_sample_data("grace_hopper.jpg", asfileobj=False)
     photo = scale(image_files.load([path], network.input_shape[1:3]))
     both = np.concatenate([photo, fgsm.fgsm(network, photo, epsilon=EPSILON)])
-    labels, shares = predict(network, both)
-    for how, image, label, share in zip(("FGSM: ", ""), both, labels, shares, strict=True):
-        yield f"{how}{names[label].replace('_', ' ')}, {share:.0%}", plotting.to_uint8(image)
+    labels, _ = predict(network, both)
+    for how, image, label in zip(("", "FGSM: "), both, labels, strict=True):
+        yield f"{how}{names[label].replace('_', ' ')}", plotting.to_uint8(image)
 
 
 def attention(outputs, seed=20_011):
@@ -74,7 +75,7 @@ def attention(outputs, seed=20_011):
     made = generate(captioner.model, captioner.extractor([image]), 3)
     words = captioner.vocabulary.tokens(made.words[0])
     maps, grid = made.attention[0][: len(words)], captioner.extractor.shape[:2]
-    yield "Captioning: a scene", image
+    yield "a scene", image
     named = {word for forms in scenes.nouns().values() for word in forms}
     word = next(i for i, word in enumerate(words) if word in named)
     yield f"attention for “{words[word]}”", plotting.attention_panels(image, maps, grid)[word]
@@ -93,12 +94,12 @@ def main():
     parser.add_argument("outputs", type=Path)
     outputs = parser.parse_args().outputs
     panels = [x for make in (digits, street, season, attack, attention) for x in make(outputs)]
-    figure, axes = plt.subplots(1, len(panels), figsize=(2.05 * len(panels), 2.35), dpi=100)
+    figure, axes = plt.subplots(1, len(panels), figsize=(2.05 * len(panels), 2.4), dpi=100)
     for axis, (title, image) in zip(axes, panels, strict=True):
         axis.imshow(square(image))
-        axis.set_title(title, fontsize=11)
+        axis.set_title(title, fontsize=13)
         axis.axis("off")
-    figure.tight_layout(pad=0.3)
+    figure.subplots_adjust(left=0.002, right=0.998, bottom=0, top=0.87, wspace=0.03)
     figure.savefig(common.ROOT / "docs/strip.png")
 
 
