@@ -22,7 +22,6 @@ from tools import colab, common, pages
 KERAS_TIMES = re.compile(r" (- )?(\x1b\[1m)?[\d:]+s?(\x1b\[0m)? (- )?\d+[mu]?s/(step|epoch)")
 
 LARGE = 120_000  # bytes of a PNG; a larger one may become a JPEG
-STRIP = ("01_dcgan", "03_pix2pix", "04_cyclegan", "07_attention_captioning")  # heads the README
 
 
 def complaints(nb, stderr, root):
@@ -101,10 +100,9 @@ def render(path, root):
     return ""
 
 
-def write_pictures(root):
-    """The README's pictures, as the notebooks have them: docs/NAME.png, and docs/strip.png."""
+def write_cards(root):
+    """The pictures in the README's table, as the notebooks have them: docs/NAME.png."""
     (root / "docs").mkdir(exist_ok=True)
-    strip = []
     for path in common.find_notebooks(root):
         try:
             data = common.thumbnail(common.read_notebook(path))
@@ -112,17 +110,6 @@ def write_pictures(root):
             continue  # it was never rendered
         picture = Image.open(io.BytesIO(base64.b64decode(data)))
         pages.card(picture, (360, 225)).save(root / f"docs/{path.stem}.png", optimize=True)
-        if path.stem in STRIP:
-            width = round(picture.width * 220 / picture.height)
-            strip.append(pages.on_white(picture).resize((width, 220)))
-    if strip:
-        width = sum(x.width for x in strip) + 12 * (len(strip) - 1)
-        sheet = Image.new("RGB", (width, 220), "white")
-        left = 0
-        for picture in strip:
-            sheet.paste(picture, (left, 0))
-            left += picture.width + 12
-        sheet.save(root / "docs/strip.png", optimize=True)
 
 
 def main(names=(), root=common.ROOT):
@@ -134,7 +121,7 @@ def main(names=(), root=common.ROOT):
         failed += bool(error)
         print(f"FAILED, left alone: {error}" if error else "rendered", flush=True)
     if not failed:
-        write_pictures(root)
+        write_cards(root)
     return int(failed > 0)
 
 
