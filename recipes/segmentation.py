@@ -20,14 +20,16 @@ def label_ids(label_maps, colours):
     """The class of each pixel: the number of its colour.
 
     Args:
-        label_maps: `(count, height, width, 3)`; uint8, or float in [-1, 1].
+        label_maps: `(count, height, width, 3)`; integers in [0, 255], or floats in [-1, 1].
         colours: uint8 array, `(classes, 3)`.
 
     Returns:
         uint8 array, `(count, height, width)`; `UNLABELLED` where no colour is near.
     """
     maps = np.asarray(label_maps)
-    maps = maps.astype(np.float32) if maps.dtype == np.uint8 else (maps + 1) * 127.5
+    maps = maps.astype(np.float32) if maps.dtype.kind in "iu" else (maps + 1) * 127.5
+    if maps.size and not -0.5 <= maps.min() <= maps.max() <= 255.5:
+        raise ValueError("label maps: integers in [0, 255], or floats in [-1, 1], are needed")
     colours = np.asarray(colours, np.float32)
     ids = np.empty(maps.shape[:3], np.uint8)
     for image, found in zip(maps, ids, strict=True):

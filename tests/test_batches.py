@@ -102,3 +102,10 @@ def test_semi_supervised_pairs_the_two():
     assert inputs["labelled"].shape == (2, 2)
     assert inputs["unlabelled"].shape == (3, 2)
     assert labels.shape == (2,)
+
+
+def test_pandas_rows_are_taken_in_order_not_by_their_labels():
+    pandas = pytest.importorskip("pandas")
+    labels = pandas.Series(np.arange(6), index=[5, 4, 3, 2, 1, 0])
+    x, y = next(iter(Batches(np.arange(6), labels, batch_size=6, seed=0).dataset))
+    assert np.array_equal(x, y)

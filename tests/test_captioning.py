@@ -566,3 +566,21 @@ def test_parts_that_do_not_go_together(saved, vocabulary, tmp_path):
     (folder / "captioner.keras").write_bytes(b"no model")
     with pytest.raises(ValueError, match="captioner.keras cannot be loaded"):
         Captioner.load(folder)
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        captioning.Vocabulary.build,
+        captioning.most_frequent_caption,
+        lambda captions: captioning.nearest_captions(np.eye(2), captions, np.eye(2)),
+    ],
+)
+@pytest.mark.parametrize("captions", [["a dog", "a cat"], "a dog"])
+def test_texts_are_not_taken_for_lists_of_captions(use, captions):
+    with pytest.raises(ValueError, match="captions: a list for each image is needed"):
+        use(captions)
+
+
+def test_capitals_whose_small_letter_has_a_character_of_its_own():
+    assert captioning.Vocabulary.build([["a J\u030c sign"]], 1).words[4:] == ("a", "sign", "\u01f0")

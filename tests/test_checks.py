@@ -158,3 +158,10 @@ def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path):
     plain.save(tmp_path / "plain.keras")
     loaded = keras.models.load_model(tmp_path / "plain.keras")
     np.testing.assert_array_equal(loaded.generate(2, seed=0), gan.generate(2, seed=0))
+
+
+def test_float64_trains_as_float32():
+    images = tiny.images(2, channels=3).astype(np.float64)
+    gan = tiny.pix2pix()
+    gan.compile()
+    gan.fit(tf.data.Dataset.from_tensors((images, images)), epochs=1, verbose=0)

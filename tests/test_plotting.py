@@ -219,3 +219,10 @@ def test_without_ipywidgets_there_is_no_slider(monkeypatch):
     monkeypatch.setattr(display, "in_notebook", lambda: True)
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     plotting.show_slider([np.zeros((2, 2, 3), np.uint8)], ["a"], "word")
+
+
+def test_dollars_in_a_caption_are_no_formula():
+    text = "a $5 bill beside a $10 bill"
+    figure = plotting.show_captions([np.zeros((8, 8, 3), np.uint8)], [text])
+    [drawn] = figure.findobj(lambda part: isinstance(part, Text) and "$" in part.get_text())
+    assert not drawn.get_parse_math()

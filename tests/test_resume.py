@@ -478,3 +478,30 @@ def test_a_training_in_two_parts_ends_where_one_does(recipe, tmp_path):
     _, before = read_checkpoint(tmp_path / "whole/resume-0001.npz")
     changed = [(a != b.numpy()).any() for a, b in zip(before, training_state(whole), strict=True)]
     assert sum(changed) > len(changed) / 2
+
+
+@pytest.mark.parametrize("line", ["", "1;2.5", "one,2.5"])
+def test_a_log_that_another_program_wrote_is_named(tmp_path, line):
+    def run(epochs):
+        log = keras.callbacks.CSVLogger(tmp_path / "log.csv", append=True)
+        return train(tmp_path, epochs, [log])
+
+    run(1)
+    with open(tmp_path / "log.csv", "a") as file:
+        file.write(line + "\n")
+    if not line:
+        run(2)
+        return
+    with pytest.raises(ValueError, match=r"log\.csv is no longer as CSVLogger wrote it"):
+        run(2)
+
+
+def test_what_was_seen_of_another_quantity_is_not_brought_back(tmp_path):
+    first = keras.callbacks.EarlyStopping("loss", patience=5)
+    train(tmp_path, 2, [first])
+    other = keras.callbacks.EarlyStopping("val_loss", mode="max", patience=5)
+    level = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda epoch, logs: logs.update(val_loss=float(-epoch))
+    )
+    train(tmp_path, 3, [level, other, keras.callbacks.EarlyStopping("loss", patience=5)])
+    assert other.best == -2.0

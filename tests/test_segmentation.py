@@ -46,3 +46,12 @@ def test_the_segmenter_of_cityscapes_knows_its_classes(tmp_path):
     found = segmentation.load_cityscapes_segmenter(path)(image)
     assert found.shape == (1, 40, 60)
     assert found.max() < 19
+
+
+def test_integers_of_any_width_are_grey_levels():
+    maps = np.full((1, 2, 2, 3), [128, 64, 128])
+    colours = np.array([[128, 64, 128], [0, 0, 0]], np.uint8)
+    for kind in (np.uint8, np.int64):
+        assert not segmentation.label_ids(maps.astype(kind), colours).any()
+    with pytest.raises(ValueError, match="label maps: integers in"):
+        segmentation.label_ids(maps.astype(np.float32), colours)

@@ -14,7 +14,7 @@ from nltk import everygrams
 from nltk.translate.bleu_score import corpus_bleu
 from sklearn.neighbors import NearestNeighbors
 
-from recipes.captioning.vocabulary import SPECIAL, clean
+from recipes.captioning.vocabulary import SPECIAL, check_lists, clean
 
 
 def bleu(references, captions):
@@ -146,6 +146,7 @@ def most_frequent_caption(captions):
     Returns:
         A cleaned caption; of several as frequent, the one that comes first.
     """
+    check_lists(captions)
     counts = Counter(" ".join(clean(text)) for texts in captions for text in texts)
     return counts.most_common(1)[0][0]
 
@@ -161,6 +162,7 @@ def nearest_captions(train_features, train_captions, features):
     Returns:
         A list of str, one for each image.
     """
+    check_lists(train_captions)
     train_features, features = (_pooled(x) for x in (train_features, features))
     search = NearestNeighbors(n_neighbors=1, metric="cosine").fit(train_features)
     nearest = search.kneighbors(features, return_distance=False)[:, 0]

@@ -21,11 +21,19 @@ def clean(text):
     Returns:
         A list of str; it may be empty.
     """
-    text = unicodedata.normalize("NFKC", text).lower()
+    # Twice: "J̌" has no character of its own, but the "ǰ" that `lower` makes of it has.
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
     text = re.sub(r"['’]", "", text)  # "man's" is one word
     # Letters, and the marks that belong to them in many scripts, which \\w leaves out.
     kept = (c if c.isalnum() or unicodedata.category(c)[0] == "M" else " " for c in text)
     return "".join(kept).split()
+
+
+def check_lists(captions):
+    """Raises `ValueError` unless there is a list of captions for each image."""
+    texts = next((texts for texts in [captions, *captions] if isinstance(texts, str)), None)
+    if texts is not None:
+        raise ValueError(f"captions: a list for each image is needed, but {texts!r} is a text")
 
 
 def pad(rows):
@@ -70,8 +78,9 @@ class Vocabulary:
             max_words: of the words, so many are taken; None: all.
 
         Raises:
-            ValueError: no word is frequent enough.
+            ValueError: no word is frequent enough, or the captions are no lists.
         """
+        check_lists(captions)
         counts = Counter(word for texts in captions for text in texts for word in clean(text))
         # Words of equal count by the alphabet: the numbers do not depend on the captions' order.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))

@@ -21,6 +21,7 @@ STYLE = {
     "legend.framealpha": 0,
     "grid.alpha": 0.3,
     "font.size": 10,
+    "text.parse_math": False,  # a caption may hold two "$"
     "axes.titlesize": 10,
     "legend.fontsize": 9,
 }

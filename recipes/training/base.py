@@ -11,6 +11,11 @@ from recipes.training.checks import check_images, first_batch, only_part
 from recipes.training.resume import Resume
 
 
+def as_float32(x):
+    """A tensor of a batch; NumPy's float64, which no layer computes with, as float32."""
+    return tf.cast(x, tf.float32) if x.dtype == tf.float64 else x
+
+
 class RecipeModel(keras.Model):
     """Base of all models that the recipes train: settings that are saved, and a checked `fit`.
 
@@ -90,7 +95,7 @@ class RecipeModel(keras.Model):
 
     def _make_function(self, step):
         def step_on_batch(data):
-            logs = step(only_part(data))
+            logs = step(keras.tree.map_structure(as_float32, only_part(data)))
             # Keras 3.15 takes the mean of several machines' logs over an axis that they have not.
             if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
                 return keras.tree.map_structure(lambda log: log[None], logs)

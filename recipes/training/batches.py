@@ -67,8 +67,11 @@ class Batches:
         self.batch_size, self.seed = batch_size, seed
         self.steps = steps or self.length // batch_size
         self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
-        # Lists and tensors cannot be indexed with an array.
-        arrays = [np.asarray(x) if isinstance(x, list | tuple | tf.Tensor) else x for x in arrays]
+        # Lists and tensors cannot be indexed with an array; pandas looks rows up by their labels.
+        arrays = [
+            np.asarray(x) if isinstance(x, list | tuple | tf.Tensor) or hasattr(x, "iloc") else x
+            for x in arrays
+        ]
         first = [np.asarray(array[np.zeros(1, np.int64)]) for array in arrays]
 
         def gather(rows, batch_seed):

@@ -24,11 +24,15 @@ REMEMBERED = {
 
 
 def numbered(callbacks):
-    """Pairs of a name, such as "EarlyStopping 0", and a callback that remembers something."""
+    """Pairs of a name, such as "EarlyStopping val_loss 0", and a callback that remembers something.
+
+    What one has seen of another quantity is of no use: so the name says which it monitors.
+    """
     counts = {}
     for callback in callbacks:
         if remembered(callback):
-            kind = type(callback).__name__
+            monitor = getattr(callback, "monitor", None)
+            kind = type(callback).__name__ + (f" {monitor}" if monitor else "")
             counts[kind] = counts.get(kind, -1) + 1
             yield f"{kind} {counts[kind]}", callback
 
@@ -67,9 +71,14 @@ def cut_log(logger, done):
     path = Path(logger.filename)
     if not path.exists():
         return
-    with open(path, newline="", encoding="utf-8") as file:
-        rows = list(csv.reader(file, delimiter=logger.sep))
-    while len(rows) > 1 and rows[-1][:1] != ["epoch"] and int(rows[-1][0]) >= done:
-        rows.pop()
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            rows = [row for row in csv.reader(file, delimiter=logger.sep) if row]
+        while len(rows) > 1 and rows[-1][0] != "epoch" and float(rows[-1][0]) >= done:
+            rows.pop()
+    except (ValueError, csv.Error) as error:
+        raise ValueError(
+            f"{path} is no longer as CSVLogger wrote it: {error}. Move it away to go on without it"
+        ) from error
     with files.whole_file(path) as part, open(part, "w", newline="", encoding="utf-8") as file:
         csv.writer(file, delimiter=logger.sep).writerows(rows)
