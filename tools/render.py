@@ -66,7 +66,7 @@ def smaller(png):
     figure = figure.convert("RGBA") if pages.is_clear(figure) else figure.convert("RGB")
     lossless, lossy = io.BytesIO(), io.BytesIO()
     figure.save(lossless, "PNG", optimize=True)
-    pages.on_white(figure).save(lossy, "JPEG", quality=90, subsampling=0, optimize=True)
+    pages.on_white(figure).save(lossy, "JPEG", quality=85, subsampling=0, optimize=True)
     kind, kept = "image/png", lossless
     if len(lossless.getvalue()) > max(LARGE, 2 * len(lossy.getvalue())):
         kind, kept = "image/jpeg", lossy
