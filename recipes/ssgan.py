@@ -7,13 +7,14 @@ unlabelled image, real or generated, trains the features that the class head sta
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_labels
+from recipes.training.checks import check_labels, first_batch
 
 
 def build_generator(latent_dim=100, width=128, norm=False, upsampling="transposed"):
@@ -167,6 +168,15 @@ class SSGAN(LatentGAN):
         images, labels = data
         self.accuracy.update_state(labels, self(images))
         return {"accuracy": self.accuracy.result()}
+
+    def evaluate(self, x=None, y=None, **kwargs):
+        """Accuracy on images and class numbers; two arrays, or a dataset of `(images, labels)`."""
+        x, (images, labels) = first_batch(x, y, kwargs.get("batch_size"))
+        self.check_input(self.classifier, images, "images")
+        labels = np.asarray(labels if y is None else y)
+        labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+        check_labels(labels, "labels", self.classifier.output_shape[-1])
+        return super().evaluate(x, y, **kwargs)
 
     def check_batch(self, batch):
         try:

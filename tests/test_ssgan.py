@@ -4,6 +4,7 @@ import pytest
 import tensorflow as tf
 
 from recipes.ssgan import SSGAN, build_classifier, build_generator
+from tests import tiny
 from tests.tiny import (
     CLASSES,
     LABELS,
@@ -121,3 +122,23 @@ def test_the_books_networks_train():
     batch = ({"labelled": x, "unlabelled": x}, np.arange(4))
     gan.fit(tf.data.Dataset.from_tensors(batch), verbose=0)
     assert gan.generate(2).shape == (2, 28, 28, 1)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda x, y: (127.5 * (x + 1), y), "values from"),
+        (lambda x, y: (x, y + 1), "3 classes"),
+        (lambda x, y: (x, np.eye(3)[y]), "one-hot"),
+    ],
+)
+def test_what_is_evaluated_is_looked_at(change, message):
+    gan = tiny.ssgan()
+    gan.compile()
+    x, y = tiny.images(), tiny.LABELS
+    assert 0 <= gan.evaluate(x, y[:, None], verbose=0, return_dict=True)["accuracy"] <= 1
+    x, y = change(x, y)
+    with pytest.raises(ValueError, match=message):
+        gan.evaluate(x, y, verbose=0)
+    with pytest.raises(ValueError, match=message):
+        gan.fit(tiny.few_labels()[1], validation_data=(x, y), verbose=0)
