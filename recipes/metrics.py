@@ -154,7 +154,6 @@ def image_kernel_distance(network, images, reference):
         images, reference: float arrays in [-1, 1], `(count, height, width, channels)`, 2 or more
             each, of any size: they are scaled to that of the network.
     """
-
     first, second = (
         apply(network, shrink(x, network.input_shape[1]))[0] for x in (images, reference)
     )

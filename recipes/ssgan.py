@@ -7,14 +7,13 @@ unlabelled image, real or generated, trains the features that the class head sta
 """
 
 import keras
-import numpy as np
 import tensorflow as tf
 from keras import layers
 
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_labels, first_batch
+from recipes.training.checks import check_labels, first_batch, without_column
 
 
 def build_generator(latent_dim=100, width=128, norm=False, upsampling="transposed"):
@@ -173,8 +172,7 @@ class SSGAN(LatentGAN):
         """Accuracy on images and class numbers; two arrays, or a dataset of `(images, labels)`."""
         x, (images, labels) = first_batch(x, y, kwargs.get("batch_size"))
         self.check_input(self.classifier, images, "images")
-        labels = np.asarray(labels if y is None else y)
-        labels = labels[:, 0] if labels.shape[1:] == (1,) else labels
+        labels = without_column(labels if y is None else y)
         check_labels(labels, "labels", self.classifier.output_shape[-1])
         return super().evaluate(x, y, **kwargs)
 

@@ -80,12 +80,16 @@ def check_labels(labels, name, num_classes, count=None):
         )
 
 
+def without_column(labels):
+    """Labels as an array; a column `(count, 1)` of them as a vector."""
+    labels = np.asarray(labels)
+    return labels[:, 0] if labels.shape[1:] == (1,) else labels
+
+
 def class_numbers(labels, classes, count):
     """Checked ints `(count,)`, of those, of a column `(count, 1)` or of one-hot vectors."""
-    labels = np.asarray(labels)
-    if labels.ndim == 2 and labels.shape[1] == 1:
-        labels = labels[:, 0]
-    elif labels.ndim == 2:
+    labels = without_column(labels)
+    if labels.ndim == 2:
         ones = np.isin(labels, 1).sum(1) == 1
         if labels.shape[1] != classes or not (ones & np.isin(labels, (0, 1)).all(1)).all():
             raise ValueError(
