@@ -170,6 +170,7 @@ class SSGAN(LatentGAN):
 
     def evaluate(self, x=None, y=None, **kwargs):
         """Accuracy on images and class numbers; two arrays, or a dataset of `(images, labels)`."""
+        self.check_unweighted(kwargs)
         x, (images, labels) = first_batch(x, y, kwargs.get("batch_size"))
         self.check_input(self.classifier, images, "images")
         labels = without_column(labels if y is None else y)
