@@ -16,7 +16,7 @@ from recipes.layers import ReflectionPadding2D, conv, normalize, upsample
 from recipes.training import distribution
 from recipes.training.base import GAN
 from recipes.training.checks import check_images
-from recipes.translation import check_sides, translate
+from recipes.translation import check_discriminator, check_sides, translate
 
 
 def build_resnet(base_filters=64, blocks=9, upsampling="transposed"):
@@ -171,6 +171,9 @@ class CycleGAN(GAN):
                 check_images(images, name, (self.image_size, self.image_size, 3))
             self.check_input(generator, images, name)
             check_sides(generator, images, name)
+            self.check_output(generator, images.shape[1:], images.shape[1:])
+        for discriminator in (self.discriminator_x, self.discriminator_y):
+            check_discriminator(discriminator, 1)
         if len(batch[0]) != len(batch[1]):
             raise ValueError(f"a batch of {len(batch[0])} images of x, {len(batch[1])} of y")
         self.check_rows(len(batch[0]))

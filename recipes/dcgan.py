@@ -5,6 +5,7 @@ Adversarial Networks" (arXiv:1511.06434), with the architecture and settings of 
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -128,4 +129,5 @@ class DCGAN(LatentGAN):
 
     def check_batch(self, batch):
         self.check_input(self.discriminator, batch, "training images")
+        self.check_output(self.generator, (self.latent_dim,), np.shape(batch)[1:])
         self.check_rows(len(batch))

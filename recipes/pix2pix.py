@@ -10,7 +10,7 @@ import tensorflow as tf
 from recipes import losses
 from recipes.training.base import GAN
 from recipes.training.checks import check_images
-from recipes.translation import check_sides, translate
+from recipes.translation import check_discriminator, check_sides, translate
 
 
 @keras.saving.register_keras_serializable(package="recipes")
@@ -81,4 +81,6 @@ class Pix2Pix(GAN):
             raise ValueError(
                 f"input images of shape {batch[0].shape}, but target images of {batch[1].shape}"
             )
+        self.check_output(self.generator, batch[0].shape[1:], batch[1].shape[1:])
+        check_discriminator(self.discriminator, 2)
         self.check_rows(len(batch[0]))

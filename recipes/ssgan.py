@@ -7,6 +7,7 @@ unlabelled image, real or generated, trains the features that the class head sta
 """
 
 import keras
+import numpy as np
 import tensorflow as tf
 from keras import layers
 
@@ -188,5 +189,6 @@ class SSGAN(LatentGAN):
             ) from None
         self.check_input(self.classifier, labelled, "labelled images")
         self.check_input(self.classifier, unlabelled, "unlabelled images")
+        self.check_output(self.generator, (self.latent_dim,), np.shape(unlabelled)[1:])
         check_labels(labels, "labels", self.classifier.output_shape[-1], count=len(labelled))
         self.check_rows(len(labelled), len(unlabelled))

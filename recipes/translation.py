@@ -161,6 +161,15 @@ def check_sides(generator, images, name):
         )
 
 
+def check_discriminator(discriminator, images):
+    """Raises `ValueError` unless a discriminator takes so many images at once."""
+    if len(discriminator.inputs) != images:
+        raise ValueError(
+            f"the discriminator takes {len(discriminator.inputs)} images at once, but {images} "
+            f"{'is' if images == 1 else 'are'} needed: build_patchgan({images}) makes such a one"
+        )
+
+
 def shapes(network, image_size):
     """What each convolution of a network makes of a image: a summary that fits on a screen.
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from recipes.training.callbacks import Measure
 from recipes.training.distribution import optimizers_of
+from recipes.translation import build_patchgan
 from tests.tiny import CLASSES, GANS, LABELS, critic, dcgan, images, ssgan, step
 
 all_gans = pytest.mark.parametrize("name", GANS)
@@ -289,6 +290,27 @@ def test_a_batch_that_devices_cannot_share_equally(name, monkeypatch):
     model.check_batch(batch)
     monkeypatch.setattr(type(model.distribute_strategy), "num_replicas_in_sync", 3)
     with pytest.raises(ValueError, match="batch of 4 images cannot be shared equally by 3 devices"):
+        model.check_batch(batch)
+
+
+@all_gans
+def test_a_generator_of_other_images_is_refused_before_the_training(name):
+    model, [batch] = GANS[name][0](), GANS[name][1]()[1].take(1)
+    which = "generator_f" if name == "cyclegan" else "generator"
+    made = getattr(model, which)
+    cut = keras.layers.Cropping2D(1)(made.output)
+    setattr(model, which, keras.Model(made.input, cut))
+    with pytest.raises(ValueError, match="generator makes images of shape .* is needed"):
+        model.check_batch(batch)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_a_discriminator_of_another_number_of_images_is_refused(name):
+    model, [batch] = GANS[name][0](), GANS[name][1]()[1].take(1)
+    other, wanted = (1, 2) if name == "pix2pix" else (2, 1)
+    which = "discriminator" if name == "pix2pix" else "discriminator_y"
+    setattr(model, which, build_patchgan(other, 2))
+    with pytest.raises(ValueError, match=rf"takes {other} images at once, but {wanted} "):
         model.check_batch(batch)
 
 

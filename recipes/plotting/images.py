@@ -12,7 +12,7 @@ from recipes.plotting.figures import WIDTH, finish, image_grid, styled
 
 
 @styled
-def show_images(images, titles=None, columns=8, title=None):
+def show_images(images, titles=None, columns=8, title=None, size=2.2):
     """Images in a grid, each under its title.
 
     Args:
@@ -20,10 +20,11 @@ def show_images(images, titles=None, columns=8, title=None):
         titles: one string an image; None for none.
         columns: images in a row; with fewer, each is larger.
         title: of the whole figure.
+        size: width of an image in inches, at most; with less, the titles are larger beside it.
     """
     titles = [""] * len(images) if titles is None else titles
     lines = max(str(text).count("\n") + (text != "") for text in titles)
-    figure, axes = image_grid(images, columns, 0.17 * lines)
+    figure, axes = image_grid(images, columns, 0.17 * lines, size)
     for axis, text in zip(axes, titles, strict=True):
         axis.set_title(text, fontsize=9, pad=2)
     return finish(figure, title)
@@ -67,7 +68,7 @@ def show_captions(images, captions, columns=3):
 
 
 @styled
-def show_attention(image, words, attention, grid, boxes=None, columns=4):
+def show_attention(image, words, attention, grid, boxes=None, columns=4, size=2.2):
     """The image for each word of its caption, under a heat map of where the model looked.
 
     Args:
@@ -78,10 +79,11 @@ def show_attention(image, words, attention, grid, boxes=None, columns=4):
         boxes: where the named objects are: one `(left, top, width, height)` in pixels, or None, a
             word; None for no boxes.
         columns: panels in a row.
+        size: width of a panel in inches, at most.
     """
     attention = np.asarray(attention)[: len(words)]
     panels = attention_panels(image, attention, grid)
-    figure, axes = image_grid([image, *panels], columns, 0.2)
+    figure, axes = image_grid([image, *panels], columns, 0.2, size)
     figure.set_figheight(figure.get_figheight() + 0.6)  # for the scale
     for axis, word in zip(axes, ["", *words], strict=True):
         axis.set_title(word, fontsize=10, pad=2)
@@ -158,7 +160,7 @@ def show_attack(images, attacked, titles, attacked_titles, title=None):
         shown += [image, added * factor, sum_]
         middle = f"+ perturbation (× {factor:.3g})" if added.any() else "+ no perturbation"
         texts += [before, middle, f"= {after}"]
-    figure, axes = image_grid(shown, 3, 0.2, largest=2.0)
+    figure, axes = image_grid(shown, 3, 0.2, 1.5)
     for axis, text in zip(axes, texts, strict=True):
         axis.set_title(text, fontsize=9, pad=2)
     return finish(figure, title)

@@ -301,6 +301,15 @@ class GAN(RecipeModel):
         shape = zip(network.input_shape[1:], sizes, strict=False)
         check_images(images, name, tuple(wanted or size for wanted, size in shape))
 
+    def check_output(self, generator, inputs, shape):
+        """Raises `ValueError` unless a generator makes images of `shape` of inputs of a shape."""
+        made = tuple(generator.compute_output_shape((1, *inputs)))[1:]
+        if made != tuple(shape):
+            raise ValueError(
+                f"the generator makes images of shape {made}, but {tuple(shape)} is needed: look "
+                "at its last layer's filters, at strides, and at padding, which has to be 'same'"
+            )
+
     def check_rows(self, *counts):
         """Raises `ValueError` unless each device gets equally many of a batch's images."""
         devices = self.distribute_strategy.num_replicas_in_sync
