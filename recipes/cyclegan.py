@@ -20,7 +20,7 @@ from recipes.translation import check_discriminator, check_sides, translate
 
 
 def build_resnet(base_filters=64, blocks=9, upsampling="transposed"):
-    """The generator of the paper: image -> image in [-1, 1], any sides that 4 divides.
+    """The paper's generator: image -> image in [-1, 1], of any sides divisible by 4.
 
     Args:
         base_filters: filters of the first layer; 64 in the paper.
@@ -50,8 +50,8 @@ def build_resnet(base_filters=64, blocks=9, upsampling="transposed"):
 class CycleGAN(GAN):
     """Two generators and two discriminators, trained by `fit` on a dataset of `(real_x, real_y)`.
 
-    Both are float32 images in [-1, 1], `(batch, height, width, 3)`, of the two domains; they are no
-    pairs. In the paper, G: X -> Y is `generator_g` and F: Y -> X is `generator_f`.
+    Both are float32 images in [-1, 1], `(batch, height, width, 3)`, from the two domains,
+    unpaired. In the paper, G: X -> Y is `generator_g` and F: Y -> X is `generator_f`.
 
     Args:
         generator_g, generator_f: models from images to images; see `translation.build_unet` (the
@@ -59,14 +59,14 @@ class CycleGAN(GAN):
         discriminator_x, discriminator_y: models from images of X or Y to a map of logits; see
             `translation.build_patchgan`.
         cycle_weight: weight of |x - F(G(x))| + |y - G(F(y))|.
-        identity_weight: weight of |y - G(y)| + |x - F(x)|, which keeps the colours of what needs
-            no change; 0 saves these passes.
+        identity_weight: weight of |y - G(y)| + |x - F(x)|, which keeps colours that need no
+            change; 0 skips these passes.
         least_squares: LSGAN's loss, as in the paper, instead of the book's cross-entropy.
-        pool_size: half of the time the discriminators see one of the last so many fakes
-            (Shrivastava et al. 2017; 50 in the paper); 0 for the newest always, as in the book.
+        pool_size: number of past fakes to keep; half of the time the discriminators see one of
+            them (Shrivastava et al. 2017; 50 in the paper). 0, as in the book: always the newest.
         image_size: side of the training images, for the pools.
-        ema_decay: decay of a moving average of the generators' weights, which then translate; 0 in
-            the book, for the weights as they are.
+        ema_decay: decay of a moving average of the generators' weights, which then translate; 0, as
+            in the book, uses the weights themselves.
         seed: seed of the pools.
     """
 
@@ -184,7 +184,7 @@ class ImagePool(layers.Layer):
     """The last fakes, from which the discriminator gets an old one half of the time.
 
     Args:
-        size: how many fakes it keeps; 0 to hand on what comes.
+        size: how many fakes it keeps; 0 passes them through unchanged.
         image_size: their side.
         seed: seed of the choice.
     """
@@ -226,7 +226,7 @@ class ImagePool(layers.Layer):
 
 @keras.saving.register_keras_serializable(package="recipes")
 class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """The paper's schedule: constant at first, then in a straight line to 0.
+    """The paper's schedule: constant at first, then linear decay to 0.
 
     Args:
         learning_rate: float, the rate at first.

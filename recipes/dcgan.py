@@ -1,4 +1,4 @@
-"""DCGAN: a generator and a discriminator of convolutions alone.
+"""DCGAN: a GAN whose generator and discriminator are convolutional.
 
 Radford et al. 2015, "Unsupervised Representation Learning with Deep Convolutional Generative
 Adversarial Networks" (arXiv:1511.06434), with the architecture and settings of the book.
@@ -56,7 +56,7 @@ def build_generator(
 def build_discriminator(
     image_shape=(28, 28, 1), width=64, dropout=0.3, spectral_norm=False, augmentation=0
 ):
-    """Image in [-1, 1] -> logit of its being real, `(batch, 1)`.
+    """Image in [-1, 1] -> logit that it is real, `(batch, 1)`.
 
     Args:
         image_shape: (height, width, channels) of an image.
@@ -64,8 +64,8 @@ def build_discriminator(
         dropout: rate after each convolution.
         spectral_norm: divides each kernel by its largest singular value (Miyato et al. 2018), so
             that the logit cannot change faster than the image.
-        augmentation: real and generated images are shifted at random by up to so many pixels in
-            training, so that a few thousand real ones are not memorized (Zhao et al. 2020).
+        augmentation: in training, real and generated images are shifted at random by up to this
+            many pixels, so that a few thousand real ones are not memorized (Zhao et al. 2020).
     """
     normalized = layers.SpectralNormalization if spectral_norm else lambda layer: layer
     x = images = keras.Input(image_shape)
@@ -87,10 +87,10 @@ class DCGAN(LatentGAN):
     Args:
         generator: model from noise `(batch, latent_dim)` to images; see `build_generator`.
         discriminator: model from images to logits `(batch, 1)`; see `build_discriminator`.
-        label_smoothing: real images are held against 1 - label_smoothing (one-sided; Salimans et
+        label_smoothing: the target of real images is 1 - label_smoothing (one-sided; Salimans et
             al. 2016); 0 in the book.
         ema_decay: decay of a moving average of the generator's weights, which then generates the
-            images; 0 in the book, for the weights as they are.
+            images; 0, as in the book, uses the weights themselves.
         seed: seed of the noise.
     """
 

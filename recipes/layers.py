@@ -61,7 +61,7 @@ def normalize(x, norm):
     Args:
         x: Keras tensor, `(batch, height, width, channels)`.
         norm: "batch", "instance" or None. Both set a 1x1 map with one image in the batch to zero,
-            whatever it shows, so neither may stand at such a place.
+            whatever it shows, so use neither there.
     """
     if norm == "batch":
         return batch_norm()(x)

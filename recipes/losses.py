@@ -25,8 +25,8 @@ def discriminator_loss(real_logits, fake_logits, label_smoothing=0.0):
 
     Args:
         real_logits, fake_logits: float tensors of any shape.
-        label_smoothing: real images are held against 1 - label_smoothing, generated ones still
-            against 0 (one-sided label smoothing; Salimans et al. 2016).
+        label_smoothing: the target of real images is 1 - label_smoothing, that of generated ones
+            still 0 (one-sided label smoothing; Salimans et al. 2016).
     """
     return bce(1.0 - label_smoothing, real_logits) + bce(0.0, fake_logits)
 
@@ -50,7 +50,7 @@ def least_squares(target, logits):
 
 
 def l1(target, output):
-    """Mean absolute difference of two float tensors of one shape."""
+    """Mean absolute difference of two float tensors of the same shape."""
     return ops.mean(ops.abs(target - ops.cast(output, target.dtype)))
 
 
@@ -58,7 +58,7 @@ def real_logit(class_logits):
     """The real/fake logit of a K-class classifier (Salimans et al. 2016).
 
     With Z = sum(exp(l_k)), D = Z / (Z + 1) = sigmoid(log Z) is the probability that an image is
-    real. log Z is returned, because Z itself overflows from a logit of about 89.
+    real. log Z is returned, because Z itself overflows once a logit reaches about 89.
 
     Args:
         class_logits: float tensor, `(batch, classes)`.
@@ -81,9 +81,9 @@ def class_loss(labels, class_logits):
 
 @keras.saving.register_keras_serializable(package="recipes")
 def masked_cross_entropy(words, logits):
-    """Mean cross-entropy of the next word, over all words of the batch but padding.
+    """Mean cross-entropy of the next word, over all words of the batch except padding.
 
-    A mean over all places would fall with the length of the longest caption.
+    A mean that included padding would shrink as the longest caption grows.
 
     Args:
         words: int tensor, `(batch, length)`; 0 is padding.

@@ -22,11 +22,11 @@ class Pix2Pix(GAN):
     Args:
         generator: model from inputs to outputs; see `translation.build_unet`.
         discriminator: model from [input, target or output] to a map of logits, so that an output
-            has to fit its input, and not only look good; see `translation.build_patchgan(2)`.
+            must fit its input as well as look good; see `translation.build_patchgan(2)`.
         l1_weight: weight of the mean absolute error, lambda in the paper.
-        ema_decay: decay of a moving average of the generator's weights, which then translates; 0
-            in the book, for the weights as they are.
-        seed: seed of what is random in the model beside its networks.
+        ema_decay: decay of a moving average of the generator's weights, which then translates; 0,
+            as in the book, uses the weights themselves.
+        seed: seed of the model's own randomness, apart from its networks.
     """
 
     trained = ("generator", "discriminator")

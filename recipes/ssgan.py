@@ -23,8 +23,8 @@ def build_generator(latent_dim=100, width=128, norm=False, upsampling="transpose
     Args:
         latent_dim: length of a latent vector.
         width: number of filters; 128 in the book.
-        norm: batch norm before each activation, as in DCGAN; the book has none, and learns
-            slower.
+        norm: batch norm before each activation, as in DCGAN; the book uses none and learns more
+            slowly.
         upsampling: "transposed" convolutions, as in the book, or "resize"; see `layers.upsample`.
     """
 
@@ -52,7 +52,7 @@ def build_classifier(
         width: number of filters of each convolution; 128 in the book.
         image_shape: (height, width, channels) of an image.
         dropout: rate before the last layer.
-        augmentation: images are shifted at random by up to so many pixels in training; none in
+        augmentation: in training, images are shifted at random by up to this many pixels; none in
             the book.
     """
     x = images = keras.Input(image_shape)
@@ -81,11 +81,11 @@ class SSGAN(LatentGAN):
         classifier: model from images to class logits; see `build_classifier`. The discriminator
             is a second head on the same logits.
         share_fakes: the generator's update takes the images that the discriminator has just seen.
-            The book generates twice as many new ones for it, which is most of a step's work.
-        supervised_only: leaves out all but the classifier's update. This is the baseline: the
+            The book generates twice as many new ones for it, which makes up most of a step's cost.
+        supervised_only: makes only the classifier's update. This is the baseline: the
             same network, labels and number of labelled updates.
         ema_decay: decay of a moving average of the weights, which `evaluate`, `predict` and
-            `generate` then use; 0 in the book, for the weights as they are.
+            `generate` then use; 0, as in the book, uses the weights themselves.
         seed: seed of the noise.
     """
 

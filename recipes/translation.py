@@ -24,7 +24,7 @@ def build_unet(
 
     Halves the image until it is 1x1 and doubles it again; every map on the way up is joined to the
     one of its size on the way down, so that no detail has to squeeze through the middle. The
-    weights fit other sizes too: every one that 2^depth divides.
+    weights also work for any other size divisible by 2^depth.
 
     Args:
         image_size: side of the training images, which sets the depth: 8 for 256.
@@ -70,7 +70,7 @@ def downsample(x, filters, norm, strides=2, padding="same"):
 
 
 def depth_of(image_size):
-    """How often a side can be halved until one pixel is left."""
+    """Number of halvings that reduce a side to one pixel."""
     depth = int(image_size).bit_length() - 1
     if image_size != 2**depth or not 5 <= depth <= 10:
         raise ValueError(
@@ -81,7 +81,7 @@ def depth_of(image_size):
 
 
 def build_patchgan(images=1, base_filters=64, norm="batch", halvings=3):
-    """Image(s) -> logits of being real, one for each of the patches, which overlap.
+    """Image(s) -> real/fake logits, one for each overlapping patch.
 
     Args:
         images: how many images it looks at side by side: 2 for Pix2Pix (input and target), 1
@@ -110,8 +110,8 @@ def build_patchgan(images=1, base_filters=64, norm="batch", halvings=3):
 def translate(generator, images, batch_size=8):
     """Translates images of any height and width.
 
-    The net takes sides that 2^depth divides. Others are padded by mirroring their right and lower
-    border, and what comes out is cropped to the size that went in.
+    The network takes sides divisible by 2^depth. Other images are padded by mirroring them at the
+    right and at the bottom, and the output is cropped to the original size.
 
     Args:
         generator: the model, for example from `keras.models.load_model("generator.keras")`.
@@ -147,12 +147,12 @@ def translate(generator, images, batch_size=8):
 
 
 def halvings(generator):
-    """How often a net halves its image: the strided convolutions on the way down."""
+    """How often a network halves its image: the strided convolutions on the way down."""
     return sum(isinstance(x, layers.Conv2D) and x.strides == (2, 2) for x in generator.layers)
 
 
 def check_sides(generator, images, name):
-    """Raises `ValueError` unless a net can halve the images as often as it does."""
+    """Raises `ValueError` if images cannot be halved as often as the network needs."""
     factor = 2 ** halvings(generator)
     height, width = images.shape[1:3]
     if height % factor or width % factor:
@@ -171,7 +171,7 @@ def check_discriminator(discriminator, images):
 
 
 def shapes(network, image_size):
-    """What each convolution of a network makes of a image: a summary that fits on a screen.
+    """What each convolution of a network makes of an image: a summary that fits on a screen.
 
     Args:
         network: model of one or more images.
