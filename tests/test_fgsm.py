@@ -264,11 +264,12 @@ def test_adversarial_training_takes_labels_of_each_kind(images):
         defence.fit(images, np.eye(4)[LABELS], sample_weight=np.ones(5), verbose=0)
 
 
+DARK = np.full((2, *SHAPE), -0.5, np.float32)
 USES = {
     "fit": lambda defence, data: defence.fit(*data),
     "evaluate": lambda defence, data: defence.evaluate(*data),
     "dataset": lambda defence, data: defence.fit(tf.data.Dataset.from_tensors(data)),
-    "validation_data": lambda defence, data: defence.fit(GOOD - 0.5, LABELS[:2], validation_data=data),
+    "validation_data": lambda defence, data: defence.fit(DARK, LABELS[:2], validation_data=data),
 }
 
 
