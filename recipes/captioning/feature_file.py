@@ -85,6 +85,10 @@ class FeatureFile:
                 )
             return ""
         found = load_json(path, settings=dict, images=list, done=int, bad=list)
+        if not _is_index(found):
+            raise ValueError(
+                f"{path} is damaged, or another kind of file: remove {self.folder} and extract anew"
+            )
         if found["settings"] != self.new["settings"]:
             raise ValueError(
                 f"{self.folder} holds features of {_network(found['settings'])}, but those of "
@@ -163,6 +167,17 @@ def _describe(paths):
             size, nanoseconds = found.st_size, found.st_mtime_ns
         images.append([os.path.relpath(path, folder), size, nanoseconds])
     return images
+
+
+def _is_index(found):
+    """Whether what lies inside of an index from a file is of the right kind, too."""
+    done, images, bad = found["done"], found["images"], found["bad"]
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        _network(found["settings"])
+        kinds = [isinstance(name, str) for name, _, _ in images]
+        kinds += [type(i) is int and 0 <= i < done and isinstance(text, str) for i, text in bad]
+        return all(kinds) and len({i for i, _ in bad}) == len(bad) and 0 <= done <= len(images)
+    return False
 
 
 def _network(settings):
