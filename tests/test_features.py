@@ -290,12 +290,15 @@ def test_only_the_last_seconds_are_lost(paths, out, run_counts):
     np.testing.assert_array_equal(found.array, EXTRACT(paths))
 
 
-@pytest.mark.parametrize("array", [None, np.zeros((22, 7), np.float16), np.zeros(3)])
+@pytest.mark.parametrize("array", [None, "cut off", np.zeros((22, 7), np.float16), np.zeros(3)])
 def test_rows_that_are_gone_are_made_again(paths, out, monkeypatch, run_counts, array):
     monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0)
     extract_until(out, paths, ImageCaptionFeatureExtractor, "_predict", 3)
-    (out / "features.npy").unlink()
-    if array is not None:
+    if isinstance(array, str):
+        os.truncate(out / "features.npy", (out / "features.npy").stat().st_size - 22 * 6 * 2 + 50)
+    elif array is None:
+        (out / "features.npy").unlink()
+    else:
         np.save(out / "features.npy", array)
     found = extractor_of(out).extract_features(paths)
     assert sum(run_counts) == 12 + len(paths)

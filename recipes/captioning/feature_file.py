@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.datasets.files import load_json, new_array, save_json, writing
+from recipes.datasets.files import load_json, new_array, old_array, save_json, writing
 from recipes.datasets.image_files import some
 
 ARRAY, INDEX = "features.npy", "features.json"
@@ -108,10 +108,7 @@ class FeatureFile:
             return
         path = self.folder / ARRAY
         if self.index["done"]:
-            with contextlib.suppress(OSError, ValueError):  # else it is made anew
-                array = np.lib.format.open_memmap(path, "r+")
-                if (array.shape, array.dtype) == (self.shape, self.dtype):
-                    self.array = array
+            self.array = old_array(path, self.dtype, self.shape)  # None: it is made anew
         if self.array is None:
             self.index = self.new
             with writing(path, ADVICE):

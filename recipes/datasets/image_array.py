@@ -1,13 +1,12 @@
 """Images of a folder as one array that need not fit into memory."""
 
-import contextlib
 import hashlib
 import os
 from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.files import check_choice, new_array
+from recipes.datasets.files import check_choice, new_array, old_array
 from recipes.datasets.image_files import METHODS, height_width, listed, load, read
 
 
@@ -54,12 +53,9 @@ class ImageArray:
             self._rows = np.zeros(len(self.paths), row)
         else:
             path = Path(cache) / f"images-{self._digest()}.npy"
-            rows = None
-            with contextlib.suppress(OSError, ValueError, EOFError):  # not there, or damaged
-                rows = np.lib.format.open_memmap(path, "r+")
-            if rows is None or (rows.dtype, rows.shape) != (row, self._numbers.shape):
-                rows = new_array(path, row, self._numbers.shape)
-            self._rows = rows
+            kind = path, row, self._numbers.shape
+            rows = old_array(*kind)
+            self._rows = new_array(*kind) if rows is None else rows
 
     def __len__(self):
         return len(self.paths)
