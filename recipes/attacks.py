@@ -8,11 +8,10 @@ from functools import partial
 import numpy as np
 import tensorflow as tf
 
-from recipes.classifiers import compiled, predict
+from recipes.classifiers import BOUNDS, compiled, predict
 from recipes.datasets.files import check_choice
 from recipes.training import checks
 
-BOUNDS = (-1.0, 1.0)
 TINY = 1e-30  # a gradient that is zero has no direction: it stays zero
 SIGNS = np.float32([-1, 1])
 # The parts of its steps after which APGD looks back, and of its queries, after which Square halves
@@ -42,6 +41,7 @@ def apgd(
     """
     losses = {"ce": log_odds, "dlr": dlr, "targeted": targeted_dlr}
     check_choice("loss", loss, losses)
+    checks.check_seed(seed)
     checks.check_count("steps", steps)
     checks.check_count("targets", targets)
     logits, images, labels = prepare(model, images, labels, norm, bounds)
@@ -238,7 +238,8 @@ def robust_accuracy(
         total += len(labels)
         for name, attack in attacks.items():
             if len(labels):
-                stands = predict(model, attack(model, images, labels))[0] == labels
+                made = attack(model, images, labels)
+                stands = predict(model, made, bounds=options.get("bounds", BOUNDS))[0] == labels
                 images, labels = images[stands], labels[stands]
             left[name] += len(labels)
     return {name: count / total for name, count in left.items()}
@@ -262,7 +263,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
         total += len(labels)
         for i, epsilon in enumerate(epsilons):
             made = attack(model, images, labels, epsilon=epsilon, **options)
-            right[i] += (predict(model, made)[0] == labels).sum()
+            seen, _ = predict(model, made, bounds=options.get("bounds", BOUNDS))
+            right[i] += (seen == labels).sum()
     return right / total
 
 

@@ -5,28 +5,39 @@ softmax.
 """
 
 from functools import partial
+from itertools import zip_longest
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from recipes.training.checks import check_bounds, check_images
 
-def predict(model, images, batch_size=128):
+BOUNDS = (-1.0, 1.0)
+
+
+def predict(model, images, batch_size=128, bounds=BOUNDS):
     """What the model sees in images, and how sure it is.
 
     Args:
-        images: float array, `(..., height, width, channels)`.
+        images: float array in `bounds`, `(..., batch, height, width, channels)`.
         batch_size: how many are classified at once.
+        bounds: least and greatest value of a pixel.
 
     Returns:
-        `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(...)`.
+        `(labels, confidences)`, int64 and float32 in [0, 1], both of shape `(..., batch)`.
+
+    Raises:
+        ValueError: images or a model that do not fit; the message says what does.
     """
-    images = np.asarray(images, np.float32)
+    images = np.asarray(images)
     if images.ndim < 4:
         raise ValueError(
             f"images: shape {images.shape}, but (..., batch, height, width, channels) is needed"
         )
     flat = images.reshape(-1, *images.shape[-3:])
+    check_images(flat, "images", None, *check_bounds(bounds))
+    flat = flat.astype(np.float32)
     logits, cuts = compiled(model, flat), range(batch_size, len(flat), batch_size)
     values = [logits(tf.constant(batch)) for batch in np.split(flat, cuts)]
     p = tf.nn.softmax(tf.concat(values, 0)).numpy().reshape(*images.shape[:-3], logits.classes)
@@ -34,21 +45,30 @@ def predict(model, images, batch_size=128):
 
 
 def compiled(model, images=None):
-    """`Compiled(model)`, made once and kept on the model, as Keras keeps what `predict` compiles.
+    """`Compiled(model)`, kept on the model, as Keras keeps what its `predict` compiles.
 
-    `images`, if given, have to fit the model.
+    It is made anew once the model has been compiled anew, or has got other layers, activations or
+    variables. `images`, if given, have to fit the model.
     """
     if not isinstance(model, keras.Model):
         raise ValueError(f"model: a keras.Model is needed, not {type(model).__name__}")
-    if not hasattr(model, "compiled_logits"):
-        model.compiled_logits = Compiled(model)
-    logits = model.compiled_logits
+    logits = getattr(model, "compiled_logits", None)
+    if logits is None or any(a is not b for a, b in zip_longest(logits.parts, _parts(model))):
+        with tf.init_scope():  # it may be asked for while a training step is traced
+            logits = model.compiled_logits = Compiled(model)
     if images is not None and not logits.images.shape.is_compatible_with(images.shape):
         raise ValueError(
             f"images: shape {images.shape}, but the model takes {logits.images.shape}; "
             "recipes.datasets.image_files.load reads files in colour, at any size"
         )
     return logits
+
+
+def _parts(model):
+    """What the graph of a model is made of."""
+    layers = model._flatten_layers()
+    activations = [getattr(layer, "activation", None) for layer in layers]
+    return [getattr(model, "optimizer", None), *layers, *activations, *model.weights]
 
 
 class Compiled:
@@ -66,7 +86,7 @@ class Compiled:
             )
         if len(inputs) != 1:
             raise ValueError(f"model: it has {len(inputs)} inputs, but one, images, is needed")
-        self.model, self.gradients = model, {}
+        self.model, self.parts, self.gradients = model, _parts(model), {}
         self.images = tf.TensorSpec((None, *inputs[0].shape[1:]))
         self.compiled = self._compile(self._logits, self.images)
         values = self(tf.zeros([1, *(n or 64 for n in self.images.shape[1:])])).numpy()

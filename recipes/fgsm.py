@@ -19,7 +19,7 @@ from keras import layers
 
 from recipes.attacks import BOUNDS, compiled, direction, log_odds, prepare, project, random_point
 from recipes.plotting import save_png
-from recipes.training import checks
+from recipes.training import check_keras, checks
 
 
 def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bounds=BOUNDS):
@@ -75,6 +75,7 @@ def pgd(
         seed: int, seed of the start and of the diversity.
     """
     checks.check_count("steps", steps)
+    checks.check_seed(seed)
     if not (step_size is None or step_size > 0) or momentum < 0 or not 0 <= diversity <= 1:
         raise ValueError(
             f"step_size {step_size} has to be above 0, momentum {momentum} 0 or more, "
@@ -139,7 +140,8 @@ class AdversarialTraining(keras.Model):
     Each batch is joined by its own attack, which is FGSM from a random start (Wong, Rice, Kolter
     2020), or PGD with `steps` above 1. As in Goodfellow et al. 2015 the loss is
     clean_share * L(x) + (1 - clean_share) * L(x'). Predictions are those of the classifier, and
-    `model`, `epsilon`, `bounds`, `seed` and the labels are those of `pgd`.
+    `model`, `epsilon`, `bounds`, `seed` and the labels are those of `pgd`. If the first batch has
+    other images or labels, `fit` and `evaluate` raise a `ValueError` before they begin.
 
     Args:
         clean_share: float in [0, 1], weight of the images as they are.
@@ -155,11 +157,37 @@ class AdversarialTraining(keras.Model):
         self.model, self.epsilon, self.steps = model, float(epsilon), steps
         self.clean_share, self.bounds, self.seed = clean_share, checks.check_bounds(bounds), seed
         self.seeds = keras.random.SeedGenerator(seed)
-        self.logits = compiled(model)
+        compiled(model)  # here, because it raises what is wrong with the model
         self.built = True
+
+    @property
+    def logits(self):
+        return compiled(self.model)
 
     def call(self, images, training=False):
         return self.model(images, training=training)
+
+    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+        x, held_out = self.checked(x, y, batch_size), kwargs.get("validation_data")
+        if isinstance(held_out, tuple | list):
+            self.checked(*held_out[:2], name="validation_data: ")
+        elif held_out is not None:
+            kwargs["validation_data"] = self.checked(held_out, name="validation_data: ")
+        return super().fit(x, y, batch_size, *args, **kwargs)
+
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        if not kwargs.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked at it
+            x = self.checked(x, y, batch_size)
+        return super().evaluate(x, y, batch_size, **kwargs)
+
+    def checked(self, x, y=None, batch_size=None, name=""):
+        """What to give to Keras instead of `x`, whose first batch was looked at."""
+        x, batch = checks.first_batch(x, y, batch_size)
+        images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
+        checks.check_images(images, f"{name}images", None, *self.bounds)
+        classes = compiled(self.model, images).classes
+        checks.class_numbers(labels, classes, len(images), f"{name}labels")
+        return x
 
     def train_step(self, data):
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
@@ -196,6 +224,7 @@ class AdversarialTraining(keras.Model):
 
 def build_classifier(shape=(28, 28, 1), classes=10, width=24):
     """A small convolutional net for digits: images in [-1, 1] -> probabilities (softmax)."""
+    check_keras()
     inputs = keras.Input(shape)
     x = layers.Conv2D(width, 5, 2, "same", activation="relu")(inputs)  # (14, 14, width)
     x = layers.Conv2D(2 * width, 3, 2, "same", activation="relu")(x)  # (7, 7, 2 width)

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 from keras import layers
 
-from recipes.training.checks import check_images
+from recipes.training import check_keras
+from recipes.training.checks import check_images, check_labels, without_column
 
 BATCH = 100
 SSIM_WINDOW = 11  # pixels
@@ -21,13 +22,20 @@ def train_evaluator(images, labels, epochs=12, seed=0):
 
     Args:
         images: float32 array, `(count, height, width, channels)`, in [-1, 1].
-        labels: int array, `(count,)`, in [0, classes).
+        labels: int array, `(count,)` or `(count, 1)`, in [0, classes).
         epochs: passes over the images.
         seed: seed of the weights and of the order of the images.
 
     Returns:
         A `keras.Model`: images -> [features `(count, 64)`, probabilities `(count, classes)`].
+
+    Raises:
+        ValueError: other images or labels.
     """
+    check_keras()
+    check_images(images, "images")
+    labels = without_column(labels)
+    check_labels(labels, "labels", None, len(images))
     keras.utils.set_random_seed(seed)
     inputs = keras.Input(images.shape[1:])
     x = layers.Conv2D(32, 3, 2, "same", activation="relu")(inputs)
@@ -62,12 +70,13 @@ def train_domain_evaluator(first, second, epochs=3, seed=0):
     return train_evaluator(images, labels, epochs, seed)
 
 
-def apply(network, images):
-    """The outputs of a network, a list of arrays, batch by batch.
+def apply(network, images, name="images"):
+    """The outputs of a network for images in [-1, 1], a list of arrays, batch by batch.
 
     As `predict`, but that is traced anew for sets of other sizes, of which a training's measures
-    have many.
+    have many. A `ValueError` tells of other images by `name`.
     """
+    check_images(images, name)
     parts = [
         keras.tree.flatten(network(images[i : i + BATCH], training=False))
         for i in range(0, len(images), BATCH)
@@ -81,14 +90,17 @@ def evaluate_images(evaluator, images, reference):
     Args:
         evaluator: model from `train_evaluator`.
         images: generated images, float32 in [-1, 1].
-        reference: real images that neither the GAN nor the evaluator has seen.
+        reference: real images that neither the GAN nor the evaluator has seen, of the same kind.
 
     Returns:
         dict: `frechet` (float, in the evaluator's features), `confident_share` (float), `classes`
         (int, the covered ones).
+
+    Raises:
+        ValueError: images that are not in [-1, 1], or not finite.
     """
     features, probabilities = apply(evaluator, images)
-    real_features, _ = apply(evaluator, reference)
+    real_features, _ = apply(evaluator, reference, "reference")
     return {
         "frechet": frechet_distance(real_features, features),
         "confident_share": confident_share(probabilities),
@@ -105,10 +117,7 @@ def frechet_distance(first, second):
         first, second: float arrays, `(count, features)`. The count should be well above the
             number of features, and the same in all that is compared: the distance falls with it.
     """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    for name, x in (("first", first), ("second", second)):
-        if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
-            raise ValueError(f"{name}: needs a finite (count, features) array of 2 rows or more")
+    first, second = _features(first, second)
     gap = first.mean(0) - second.mean(0)
     covariance1, covariance2 = np.cov(first, rowvar=False), np.cov(second, rowvar=False)
     # tr (C1 C2)^(1/2) = tr (R C2 R)^(1/2) with R = C1^(1/2): symmetric, so no complex roots.
@@ -117,6 +126,16 @@ def frechet_distance(first, second):
     product = np.linalg.eigvalsh(root @ np.atleast_2d(covariance2) @ root)
     cross = np.sqrt(np.clip(product, 0, None)).sum()
     return float(gap @ gap + np.trace(np.atleast_2d(covariance1 + covariance2)) - 2 * cross)
+
+
+def _features(first, second):
+    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
+    for name, x in (("first", first), ("second", second)):
+        if x.ndim != 2 or len(x) < 2 or not np.isfinite(x).all():
+            raise ValueError(f"{name}: needs a finite (count, features) array of 2 rows or more")
+    if first.shape[1] != second.shape[1]:
+        raise ValueError(f"second: {second.shape[1]} features, but first has {first.shape[1]}")
+    return first, second
 
 
 def kernel_distance(first, second):
@@ -129,9 +148,7 @@ def kernel_distance(first, second):
     Args:
         first, second: float arrays, `(count, features)`, 2 rows or more each.
     """
-    first, second = np.asarray(first, np.float64), np.asarray(second, np.float64)
-    if first.ndim != 2 or second.ndim != 2 or min(len(first), len(second)) < 2:
-        raise ValueError("kernel_distance needs two (count, features) arrays of 2 rows or more")
+    first, second = _features(first, second)
 
     def kernel(a, b):
         return (a @ b.T / a.shape[1] + 1) ** 3
@@ -155,7 +172,8 @@ def image_kernel_distance(network, images, reference):
             each, of any size: they are scaled to that of the network.
     """
     first, second = (
-        apply(network, shrink(x, network.input_shape[1]))[0] for x in (images, reference)
+        apply(network, shrink(x, network.input_shape[1]), name)[0]
+        for name, x in (("images", images), ("reference", reference))
     )
     unit = np.sqrt(np.square(second).mean())
     return kernel_distance(first / unit, second / unit)
@@ -190,14 +208,16 @@ def nearest_images(images, candidates):
     """The nearest candidate of each image by mean absolute difference of pixels.
 
     Args:
-        images, candidates: float arrays, `(count, height, width, channels)`, of one shape but for
-            the count.
+        images, candidates: float arrays in [-1, 1], `(count, height, width, channels)`, of one
+            shape but for the count.
 
     Returns:
         (ints `(count,)`, positions in candidates; floats `(count,)`, the differences). Generated
         images that are copies of training images have differences far below those of held-out
         real ones.
     """
+    check_images(images, "images")
+    check_images(candidates, "candidates", np.shape(images)[1:])
     flat = np.asarray(candidates, np.float32).reshape(len(candidates), -1)
     distances = np.stack(
         [np.abs(flat - image).mean(1) for image in np.reshape(images, (len(images), -1))]
@@ -260,8 +280,10 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
             f"{max(periods)} has to divide them"
         )
 
-    def peaks(images):
+    def peaks(images, name):
         grey = np.asarray(images, np.float64).mean(-1)
+        if not np.isfinite(grey).all():
+            raise ValueError(f"{name}: holds NaN or infinite values")
         # A window against the cross that an image's borders leave in its spectrum.
         window = np.hanning(height)[:, None] * np.hanning(width)
         spectra = np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)
@@ -278,7 +300,7 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
             found.append(np.mean(ratios))
         return np.array(found)
 
-    return float((peaks(images) / peaks(reference)).max())
+    return float((peaks(images, "images") / peaks(reference, "reference")).max())
 
 
 def colour_transfer(images, reference):
@@ -292,6 +314,8 @@ def colour_transfer(images, reference):
     Returns:
         float32 array of the shape of `images`, clipped to [-1, 1].
     """
+    for name, x in (("images", images), ("reference", reference)):
+        check_images(x, name, (*np.shape(x)[1:3], 3))
 
     def moments(pixels):
         values, vectors = np.linalg.eigh(np.cov(pixels, rowvar=False))
@@ -314,7 +338,11 @@ class MeanColours:
     """
 
     def __init__(self, labels, photos):
-        cells, colours = self.cells(labels).ravel(), np.asarray(photos).reshape(-1, 3)
+        cells = self.cells(labels).ravel()
+        check_images(photos, "photos", np.shape(labels)[1:])
+        if len(photos) != len(labels):
+            raise ValueError(f"photos: {len(photos)} of them, but {len(labels)} label maps")
+        colours = np.asarray(photos).reshape(-1, 3)
         counts = np.bincount(cells, minlength=512)
         sums = np.stack([np.bincount(cells, c, minlength=512) for c in colours.T], axis=1)
         seen = counts > 0
@@ -327,6 +355,7 @@ class MeanColours:
 
     @staticmethod
     def cells(labels):
+        check_images(labels, "labels", (*np.shape(labels)[1:3], 3))
         levels = np.clip((np.asarray(labels) + 1) * 4, 0, 7).astype(np.int64)
         return levels @ np.array([64, 8, 1])
 
@@ -334,6 +363,7 @@ class MeanColours:
 def class_share(evaluator, images, label):
     """The share of images that an evaluator assigns to class `label`, a float in [0, 1]."""
     _, probabilities = apply(evaluator, images)
+    check_labels([label], "label", probabilities.shape[1])
     return float((probabilities.argmax(axis=1) == label).mean())
 
 

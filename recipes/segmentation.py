@@ -10,6 +10,8 @@ import tensorflow as tf
 from keras import layers
 
 from recipes.datasets.files import data_root
+from recipes.training import check_keras
+from recipes.training.checks import check_images
 
 DEEPLAB = "cityscapes_segmenter/deeplab_mobilenet_edgetpu_slim_cityscapes_quant.tflite"
 UNLABELLED = 255
@@ -28,8 +30,9 @@ def label_ids(label_maps, colours):
     """
     maps = np.asarray(label_maps)
     maps = maps.astype(np.float32) if maps.dtype.kind in "iu" else (maps + 1) * 127.5
-    if maps.size and not -0.5 <= maps.min() <= maps.max() <= 255.5:
-        raise ValueError("label maps: integers in [0, 255], or floats in [-1, 1], are needed")
+    if maps.shape[3:] != (3,) or (maps.size and not -0.5 <= maps.min() <= maps.max() <= 255.5):
+        needed = "(count, height, width, 3), integers in [0, 255] or floats in [-1, 1], are needed"
+        raise ValueError(f"label maps: {needed}, not shape {maps.shape}")
     colours = np.asarray(colours, np.float32)
     ids = np.empty(maps.shape[:3], np.uint8)
     for image, found in zip(maps, ids, strict=True):
@@ -43,13 +46,19 @@ def train_segmenter(images, ids, epochs=6, seed=0):
 
     Args:
         images: float32 array in [-1, 1], `(count, height, width, 3)`, even sides.
-        ids: class of each pixel, ints `(count, height, width)`.
+        ids: class of each pixel, ints `(count, height, width)`; some may be `UNLABELLED`.
         epochs: passes over the images.
         seed: seed of the weights and of the order of the images.
 
     Returns:
         A function of images -> class of each pixel, `(count, height, width)`.
+
+    Raises:
+        ValueError: images (of the function, too) that are not in [-1, 1], or other ids.
     """
+    check_keras()
+    check_images(images, "images", (*np.shape(images)[1:3], 3))
+    _check_ids(ids, np.shape(images)[:3])
     keras.utils.set_random_seed(seed)
     classes = int(ids[ids != UNLABELLED].max()) + 1
     x = inputs = keras.Input(images.shape[1:])
@@ -64,7 +73,12 @@ def train_segmenter(images, ids, epochs=6, seed=0):
     loss = keras.losses.SparseCategoricalCrossentropy(ignore_class=UNLABELLED)
     model.compile(keras.optimizers.Adam(3e-3), loss)
     model.fit(images, ids, batch_size=16, epochs=epochs, verbose=0)
-    return lambda images: model.predict(images, batch_size=32, verbose=0).argmax(-1)
+
+    def segment(images):
+        check_images(images, "images")
+        return model.predict(images, batch_size=32, verbose=0).argmax(-1)
+
+    return segment
 
 
 def cityscapes_segmenter_path():
@@ -88,6 +102,7 @@ def load_cityscapes_segmenter(path):
     side = entrance["shape"][1]
 
     def segment(images):
+        check_images(images, "images")
         found = []
         for image in images:
             large = tf.image.resize(image, (side, side)).numpy()
@@ -104,6 +119,21 @@ def label_accuracy(found, ids):
     """The share of pixels with a label whose class was found, a float in [0, 1].
 
     Args:
-        found, ids: ints `(count, height, width)`; what a segmenter says, and the label map.
+        found, ids: ints of one shape, `(count, height, width)` or `(pixels,)`; what a segmenter
+            says, and the label map.
+
+    Raises:
+        ValueError: other arrays, or not one pixel has a label.
     """
+    _check_ids(ids, np.shape(found))
     return float((found == ids)[ids != UNLABELLED].mean())
+
+
+def _check_ids(ids, shape):
+    ids = np.asarray(ids)
+    if ids.shape != shape or ids.dtype.kind not in "iu" or (ids < 0).any():
+        raise ValueError(
+            f"ids: {ids.dtype} of shape {ids.shape}, but ints, 0 or more, of {shape} are needed"
+        )
+    if (ids == UNLABELLED).all():
+        raise ValueError("ids: not one pixel has a label")

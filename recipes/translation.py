@@ -8,7 +8,9 @@ import keras
 import numpy as np
 from keras import layers
 
+from recipes.datasets import scale
 from recipes.layers import conv, normalize, upsample
+from recipes.training.checks import check_images
 
 
 def build_unet(
@@ -130,14 +132,11 @@ def translate(generator, images, batch_size=8):
             f"translate: shape {images.shape}, but (height, width, 3) or (batch, height, width, "
             "3) is needed"
         )
-    if images.dtype == np.uint8:
-        images = images.astype(np.float32) / 127.5 - 1
-    if not np.issubdtype(images.dtype, np.floating) or not np.abs(images).max() <= 1.001:
-        raise ValueError(
-            f"translate: {images.dtype} from {images.min():g} to {images.max():g}, but uint8 or "
-            "floats in [-1, 1] are needed"
-        )
     batch = images[None] if images.ndim == 3 else images
+    if images.dtype == np.uint8:
+        batch = scale(batch)
+    else:
+        check_images(batch, "translate")
     height, width = batch.shape[1:3]
     factor = 2 ** halvings(generator)
     extra = [(0, -height % factor), (0, -width % factor)]

@@ -46,7 +46,7 @@ def distances(model, images, norm):
 def test_fmn_finds_the_distance_to_the_boundary(linear, images, norm):
     labels, exact = distances(linear, images, norm)
     made, found = attacks.fmn(linear, images, norm=norm, bounds=WIDE, steps=60)
-    assert (attacks.predict(linear, made)[0] != labels).all()
+    assert (attacks.predict(linear, made, bounds=WIDE)[0] != labels).all()
     moved = attacks.size_of(tf.constant(made - images), norm).numpy().ravel()
     np.testing.assert_allclose(found, moved, rtol=1e-4)
     assert (found >= exact * 0.9999).all()
@@ -63,7 +63,7 @@ def test_apgd_fools_whom_it_can(linear, images, norm, loss):
     made = attacks.apgd(
         linear, images, epsilon=epsilon, steps=20, loss=loss, norm=norm, bounds=WIDE
     )
-    fooled = attacks.predict(linear, made)[0] != labels
+    fooled = attacks.predict(linear, made, bounds=WIDE)[0] != labels
     if loss == "ce":  # it may lead to another class than the nearest
         assert not fooled[exact > epsilon].any()
         assert fooled.sum() >= 5
@@ -135,7 +135,7 @@ def test_square_asks_for_no_gradient_and_counts_its_queries(linear, images, norm
     epsilon = np.median(exact) * 1.6
     made, used = attacks.square(linear, images, labels, epsilon=epsilon, **options)
     assert sum(asked) == used.sum()
-    fooled = attacks.predict(linear, made)[0] != labels
+    fooled = attacks.predict(linear, made, bounds=WIDE)[0] != labels
     np.testing.assert_array_equal(fooled, used < 200)
     assert not fooled[exact > epsilon].any()
     assert fooled[exact < epsilon / 2.5].all()
@@ -221,9 +221,9 @@ def test_a_masked_gradient_stands_all_but_square(linear, images):
         options = {"epsilon": epsilon, "bounds": WIDE, **options}
         np.testing.assert_array_equal(attack(masked, images, labels, **options), images)
         bare = attack(linear, images, labels, **options)
-        assert (attacks.predict(linear, bare)[0] == labels).mean() < 0.1
+        assert (attacks.predict(linear, bare, bounds=WIDE)[0] == labels).mean() < 0.1
     made = attacks.square(masked, images, labels, epsilon=epsilon, queries=300, bounds=WIDE)
-    assert (attacks.predict(masked, made)[0] != labels).all()
+    assert (attacks.predict(masked, made, bounds=WIDE)[0] != labels).all()
 
 
 def test_apgd_t_goes_on_to_the_next_likeliest_class():

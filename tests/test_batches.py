@@ -54,17 +54,23 @@ def test_the_transform_gets_all_arrays_and_another_seed_for_every_batch():
 
 
 @pytest.mark.parametrize(
-    ("arrays", "size", "message"),
+    ("arrays", "options", "message"),
     [
-        ((np.zeros(3), np.zeros(4)), 2, "different lengths"),
-        ((np.zeros(3),), 4, "batch_size 4, but there are 3 rows"),
-        ((np.zeros(0),), 1, "batch_size 1, but there are 0 rows"),
-        ((np.zeros(3),), 0, "batch_size 0"),
+        ((np.zeros(3), np.zeros(4)), {}, "different lengths"),
+        ((), {}, "arrays are needed"),
+        ((np.zeros(3),), {"batch_size": 4}, "batch_size 4, but there are 3 rows"),
+        ((np.zeros(0),), {"batch_size": 1}, "batch_size 1, but there are 0 rows"),
+        ((np.zeros(3),), {"batch_size": 0}, "batch_size 0"),
+        ((np.zeros(3),), {"batch_size": 1.5}, "batch_size 1.5: .* a whole number"),
+        ((np.zeros(3),), {"steps": 0}, "steps 0: at least 1"),
+        ((np.zeros(3),), {"seed": None}, "seed None: it has to be a whole number, 0 or more"),
+        ((np.zeros(3),), {"seed": -1}, "seed -1: it has"),
+        ((np.zeros(3),), {"seed": 1.5}, "seed 1.5: it has"),
     ],
 )
-def test_arrays_that_make_no_batch_are_refused(arrays, size, message):
+def test_arrays_that_make_no_batch_are_refused(arrays, options, message):
     with pytest.raises(ValueError, match=message):
-        Batches(*arrays, batch_size=size, seed=0)
+        Batches(*arrays, **{"batch_size": 2, "seed": 0} | options)
 
 
 def test_scale_maps_bytes_to_minus_one_and_one():

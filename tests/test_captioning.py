@@ -172,12 +172,14 @@ def test_captions_of_like_length_come_together(vocabulary):
         ({"rows": [0, 1, 2, 4]}, "rows: from 0 to 4, but features has 4"),
         ({"captions": []}, "0 captions in batches"),
         ({"batch_size": 0}, "6 captions in batches of 0"),
+        ({"seed": None}, "seed None: it has to be a whole number"),
+        ({"steps": 0}, "steps 0: at least 1"),
     ],
 )
 def test_bad_batches(vocabulary, changes, message):
-    arguments = {"captions": CAPTIONS, "batch_size": 2, **changes}
+    arguments = {"captions": CAPTIONS, "batch_size": 2, "seed": 0, **changes}
     with pytest.raises(ValueError, match=message):
-        CaptionBatches(FEATURES, vocabulary=vocabulary, seed=0, **arguments)
+        CaptionBatches(FEATURES, vocabulary=vocabulary, **arguments)
 
 
 def test_one_long_caption_costs_no_memory(vocabulary):

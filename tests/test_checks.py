@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from recipes import fgsm, metrics, segmentation
 from recipes.backbones import load_backbone
 from recipes.dcgan import DCGAN
 from recipes.training.checks import check_images, first_batch
@@ -105,7 +106,13 @@ def test_other_axes_are_refused_when_they_come_after_the_import():
     networks = tiny.generator(), tiny.critic()
     keras.config.set_image_data_format("channels_first")
     try:
-        for act in (lambda: DCGAN(*networks), lambda: load_backbone("VGG16", None)):
+        for act in (
+            lambda: DCGAN(*networks),
+            lambda: load_backbone("VGG16", None),
+            fgsm.build_classifier,
+            lambda: metrics.train_evaluator(IMAGES, np.arange(8)),
+            lambda: segmentation.train_segmenter(IMAGES.repeat(3, -1), np.zeros(IMAGES.shape[:3])),
+        ):
             with pytest.raises(ValueError, match="image_data_format 'channels_first', but the rec"):
                 act()
     finally:

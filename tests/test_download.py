@@ -86,6 +86,36 @@ def test_download_of_another_kind_of_address(path, url):
         download(url, path)
 
 
+@pytest.mark.parametrize(
+    ("url", "fault"),
+    [
+        ("http://[bad", "Invalid IPv6 URL"),
+        ("http://host:port/a", "Port could not be cast"),
+        ("http:///a", "a host"),
+        ("http://a..b/c", "label empty"),
+        (f"http://{'a' * 64}/c", "label too long"),
+    ],
+)
+def test_an_address_that_cannot_be(path, url, fault):
+    with pytest.raises(ValueError, match=rf"not an http or https address \(.*{fault}") as error:
+        download(url, path)
+    assert url in str(error.value)
+    assert not path.parent.exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "asked"),
+    [
+        ("größe 1.bin", "gr%C3%B6%C3%9Fe%201.bin"),
+        ("a%20b.bin?x=1&y=ü", "a%20b.bin?x=1&y=%C3%BC"),
+        ("図.zip", "%E5%9B%B3.zip"),
+    ],
+)
+def test_an_address_is_written_as_browsers_do(server, path, name, asked):
+    assert download(server.url.replace("set.bin", name), path).read_bytes() == BODY
+    assert [*server.asked] == [f"/{asked}"]
+
+
 def test_download_with_another_checksum(server, path):
     wrong = "0" * 64
     message = f"{server.url}: expected SHA-256 {wrong}, found {SHA256}. It was deleted; .*{path}$"
@@ -207,7 +237,8 @@ def test_where_nobody_says_how_long_a_file_is_there_is_a_warning(server, path):
         download(server.url, path, SHA256)
 
 
-def test_a_download_in_chunks_says_where_it_ends(server, path):
+@pytest.mark.parametrize("length", [None, "3", "5", "abc"])  # chunks go before a length
+def test_a_download_in_chunks_says_where_it_ends(server, path, length):
     server.headers["Transfer-Encoding"] = "chunked"
     server.tells_length, server.body = False, b"5\r\nhello\r\n0\r\n\r\n"
     server.breaks_after = 10
@@ -215,18 +246,35 @@ def test_a_download_in_chunks_says_where_it_ends(server, path):
         download(server.url, path)
     assert not path.exists()
     server.breaks_after, server.knows_ranges = None, False
+    server.tells_length, server.claims_length = length is not None, length
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert download(server.url, path).read_bytes() == b"hello"
 
 
-@pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "1e4"])
+@pytest.mark.parametrize("coding", ["gzip", "gzip, chunked"])
+def test_a_file_in_a_coding_of_the_server(server, path, coding):
+    server.headers["Transfer-Encoding"] = coding
+    with pytest.raises(ConnectionError, match=f"in a coding of its own, '{coding}'") as error:
+        download(server.url, path)
+    assert server.url in str(error.value)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("length", ["abc", "5, 5", "-1", "1e4", "1" * 40])
 def test_a_senseless_length(server, path, length):
     server.claims_length = length
     with pytest.raises(ConnectionError, match=f"senseless Content-Length: {length}") as error:
         download(server.url, path)
     check_way_out(error, server.url, path)
     assert names_in(path.parent) == []
+
+
+def test_a_length_of_thousands_of_digits(server, path):
+    server.claims_length = "1" * 5000
+    with pytest.raises(ConnectionError, match="senseless Content-Length: 1{40}[.]") as error:
+        download(server.url, path)
+    assert server.url in str(error.value)
 
 
 @pytest.mark.parametrize("state", ["", "[]", '{"version": 3, "total": 4}', '{"version": "x"}'])

@@ -132,6 +132,17 @@ def test_a_few_photos(paths):
     np.testing.assert_array_equal(EXTRACT(paths[0].parent), EXTRACT(paths))
 
 
+def test_pil_images_of_more_than_8_bits():
+    levels = np.linspace(0, 65535, 7 * 9).reshape(7, 9)
+    images = [levels.astype(kind) for kind in (np.uint16, np.int32)]
+    images.append(np.float32(levels / 65535))
+    bytes_ = np.rint(images[0] * (255 / 65535)).astype(np.uint8)[..., None].repeat(3, -1)
+    found = EXTRACT([Image.fromarray(image) for image in images])
+    np.testing.assert_allclose(found, EXTRACT([bytes_] * 3), atol=2e-2)
+    with pytest.raises(ValueError, match="the PIL image .* go from"):
+        EXTRACT(Image.new("I", (9, 9), 70_000))
+
+
 def test_rows(paths, out, monkeypatch):
     monkeypatch.chdir(out.parents[1])
     found = extractor_of(out).extract_features([f"photos/{path.name}" for path in paths])
@@ -279,12 +290,15 @@ def test_only_the_last_seconds_are_lost(paths, out, run_counts):
     np.testing.assert_array_equal(found.array, EXTRACT(paths))
 
 
-@pytest.mark.parametrize("array", [None, np.zeros((22, 7), np.float16), np.zeros(3)])
+@pytest.mark.parametrize("array", [None, "cut off", np.zeros((22, 7), np.float16), np.zeros(3)])
 def test_rows_that_are_gone_are_made_again(paths, out, monkeypatch, run_counts, array):
     monkeypatch.setattr(feature_file, "SAVE_SECONDS", 0)
     extract_until(out, paths, ImageCaptionFeatureExtractor, "_predict", 3)
-    (out / "features.npy").unlink()
-    if array is not None:
+    if isinstance(array, str):
+        os.truncate(out / "features.npy", (out / "features.npy").stat().st_size - 22 * 6 * 2 + 50)
+    elif array is None:
+        (out / "features.npy").unlink()
+    else:
         np.save(out / "features.npy", array)
     found = extractor_of(out).extract_features(paths)
     assert sum(run_counts) == 12 + len(paths)
@@ -406,12 +420,27 @@ def test_features_that_are_no_numbers(paths, out, gain):
 # Files that are not as they should be
 
 
+SETTINGS = {"backbone": "VGG16", "shape": [7], "dtype": "float16", "weights_sha256": "0" * 64}
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("features.json", b"{", "features.json is damaged"),
         ("features.json", b"[]", "features.json is damaged"),
         ("features.json", b'{"settings": {}}', "features.json is damaged"),
+        ("features.json", {"settings": {}}, "features.json is damaged"),
+        ("features.json", {"settings": {**SETTINGS, "shape": 7}}, "features.json is damaged"),
+        ("features.json", {"settings": {**SETTINGS, "weights_sha256": 7}}, "json is damaged"),
+        ("features.json", {"images": [1, 2]}, "features.json is damaged"),
+        ("features.json", {"images": [[[], 1, 2]]}, "features.json is damaged"),
+        ("features.json", {"done": -1}, "features.json is damaged"),
+        ("features.json", {"done": 10**30}, "features.json is damaged"),
+        ("features.json", {"bad": [3]}, "features.json is damaged"),
+        ("features.json", {"bad": [["0", "why"]]}, "features.json is damaged"),
+        ("features.json", {"bad": [[10**9, "why"]]}, "features.json is damaged"),
+        ("features.json", {"bad": [[0, None]]}, "features.json is damaged"),
+        ("features.json", {"bad": [[0, "why"], [0, "why"]]}, "features.json is damaged"),
         ("features.npy", b"", "features.npy cannot be used"),
         ("features.npy", b"\x93NUMPY nothing", "features.npy cannot be used"),
         ("features.npy", "half", "features.npy cannot be used"),
@@ -428,6 +457,8 @@ def test_damaged_files(paths, out, name, content, message):
         path.unlink()
     elif isinstance(content, np.ndarray):
         np.save(path, content)
+    elif isinstance(content, dict):
+        path.write_text(json.dumps({**json.loads(path.read_text()), **content}))
     else:
         path.write_bytes(path.read_bytes()[:-9] if content == "half" else content)
     with pytest.raises(ValueError, match=message) as error:

@@ -9,7 +9,7 @@ import tensorflow as tf
 from keras import layers
 
 import recipes.training  # first, as in a notebook: it sets how TensorFlow starts
-from recipes import attacks, backbones, fgsm
+from recipes import attacks, backbones, classifiers, fgsm
 from recipes.datasets import image_files, scale
 from recipes.training.batches import Batches
 from recipes.training.callbacks import arrange_callbacks
@@ -264,6 +264,108 @@ def test_adversarial_training_takes_labels_of_each_kind(images):
         defence.fit(images, np.eye(4)[LABELS], sample_weight=np.ones(5), verbose=0)
 
 
+DARK = np.full((2, *SHAPE), -0.5, np.float32)
+USES = {
+    "fit": lambda defence, data: defence.fit(*data),
+    "evaluate": lambda defence, data: defence.evaluate(*data),
+    "dataset": lambda defence, data: defence.fit(tf.data.Dataset.from_tensors(data)),
+    "validation_data": lambda defence, data: defence.fit(DARK, LABELS[:2], validation_data=data),
+}
+
+
+@pytest.mark.parametrize("use", USES)
+@pytest.mark.parametrize(
+    ("bad_images", "bad_labels", "message"),
+    [
+        (lambda x: (x + 1) * 127.5, LABELS, r"images: values from .* but \[-1, 1\]"),
+        (lambda x: x.astype(np.uint8), LABELS, "images: dtype uint8"),
+        (lambda x: x * np.nan, LABELS, "images: holds NaN"),
+        (lambda x: x[..., :1], LABELS, r"images: shape .* takes \(None, 6, 5, 3\)"),
+        (lambda x: x, LABELS + 1, "labels: labels from 1 to 4, but the model has 4 classes"),
+        (lambda x: x, np.eye(5)[LABELS], r"labels: shape \(5, 5\)"),
+    ],
+)
+def test_adversarial_training_looks_at_its_data(net, images, use, bad_images, bad_labels, message):
+    defence = fgsm.AdversarialTraining(net, epsilon=0.3)
+    defence.compile("sgd", "sparse_categorical_crossentropy")
+    data, before = (bad_images(images), bad_labels), net.get_weights()
+    with pytest.raises(ValueError, match=rf"^(validation_data: )?{message}"):
+        USES[use](defence, data)
+    for old, new in zip(before, net.get_weights(), strict=True):
+        np.testing.assert_array_equal(old, new)
+
+
+def test_adversarial_training_validates_on_pairs_and_datasets(images):
+    defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3)
+    defence.compile("sgd", "sparse_categorical_crossentropy")
+    pair = (images, LABELS)
+    for data in (pair, tf.data.Dataset.from_tensors(pair)):
+        found = defence.fit(*pair, epochs=2, validation_data=data, verbose=0).history
+        assert found["val_loss"][1] == pytest.approx(defence.evaluate(*pair, verbose=0), rel=1e-5)
+
+
+def compiled_anew(model):
+    model.layers[-1].negative_slope = 0.9
+    model.compile()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda model: model.add(layers.Dense(CLASSES)),
+        lambda model: model.pop(),
+        lambda model: setattr(model.layers[1], "activation", keras.activations.relu),
+        lambda model: model.layers[1].enable_lora(1),
+        compiled_anew,
+    ],
+    ids=["layer added", "layer removed", "activation", "variables added", "compiled anew"],
+)
+def test_a_model_that_was_changed_is_compiled_anew(images, change):
+    keras.utils.set_random_seed(0)
+    stack = [layers.Flatten(), layers.Dense(CLASSES, "tanh"), layers.LeakyReLU()]
+    model = keras.Sequential([keras.Input(SHAPE), *stack])
+    defence = fgsm.AdversarialTraining(model, epsilon=0.3)
+    attacks.predict(model, images)
+    kept = model.compiled_logits
+    attacks.predict(model, images)
+    assert model.compiled_logits is kept
+    change(model)
+    for weight in model.trainable_weights:
+        weight.assign(np.random.default_rng(0).normal(size=weight.shape))
+    expected = model(images)
+    np.testing.assert_allclose(classifiers.compiled(model)(images), expected, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(defence.logits(images), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((2, *SHAPE), np.uint8), "images: dtype uint8"),
+        (np.full((2, *SHAPE), 200.0), r"images: values from 200 to 200, but \[-1, 1\]"),
+        (np.full((3, 2, *SHAPE), np.nan), "images: holds NaN"),
+        (np.zeros((0, *SHAPE)), "images: no image"),
+    ],
+)
+def test_predict_looks_at_its_images(net, bad, message):
+    with pytest.raises(ValueError, match=message):
+        attacks.predict(net, bad)
+
+
+def test_other_bounds_are_those_of_the_prediction_too(net, images):
+    grey = (images + 1) * np.float32(127.5)
+    scaled = keras.Sequential([keras.Input(SHAPE), layers.Rescaling(1 / 127.5, -1), net])
+    for ours, expected in zip(
+        attacks.predict(scaled, grey, bounds=(0, 255)), attacks.predict(net, images), strict=True
+    ):
+        np.testing.assert_allclose(ours, expected, rtol=1e-4)
+    options = {"epsilons": [0.0], "attack": fgsm.fgsm}
+    found = attacks.accuracy_under_attack(scaled, (grey, LABELS), bounds=(0, 255), **options)
+    assert found == attacks.accuracy_under_attack(net, (images, LABELS), **options)
+    options = {"epsilon": 0, "steps": 1, "targets": 1, "queries": 1}
+    found = attacks.robust_accuracy(scaled, (grey, LABELS), bounds=(0, 255), **options)
+    assert found == attacks.robust_accuracy(net, (images, LABELS), **options)
+
+
 def test_functions_that_run_eagerly_change_nothing(net, images):
     expected = fgsm.pgd(net, images, LABELS, epsilon=0.1, steps=2)
     tf.config.run_functions_eagerly(True)
@@ -472,6 +574,9 @@ def test_more_bad_input_is_named(net, images):
         attacks.fmn(net, images, steps=0)
     with pytest.raises(ValueError, match="targets 0: at least 1"):
         attacks.apgd(net, images, epsilon=0.1, targets=0)
+    for attack in (fgsm.pgd, attacks.apgd):
+        with pytest.raises(ValueError, match="seed None: it has to be a whole number"):
+            attack(net, images, epsilon=0.1, seed=None)
     for bad in ({"step_size": -1}, {"momentum": -1}, {"diversity": 2}):
         with pytest.raises(ValueError, match=f"{list(bad)[0]} {list(bad.values())[0]} "):
             fgsm.pgd(net, images, epsilon=0.1, **bad)

@@ -101,6 +101,26 @@ def test_the_file_on_disk_serves_the_next_run_as_long_as_nothing_has_changed(pat
         ImageArray(paths, 5, cache=folder)[:3]
 
 
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda path: path.write_bytes(b""),
+        lambda path: path.write_bytes(b"not an array"),
+        lambda path: path.write_bytes(path.read_bytes()[:-200]),
+        lambda path: np.save(path, np.zeros(12)),
+        lambda path: np.save(path, np.load(path)[:3]),
+    ],
+    ids=["empty", "something else", "cut off", "other values", "fewer"],
+)
+def test_a_damaged_cache_is_made_anew(paths, tmp_path, damage):
+    whole = ImageArray(paths, 4, cache=tmp_path / "cache")[:]
+    [file] = (tmp_path / "cache").iterdir()
+    damage(file)
+    for _ in range(2):
+        assert np.array_equal(ImageArray(paths, 4, cache=tmp_path / "cache")[:], whole)
+    assert list((tmp_path / "cache").iterdir()) == [file]
+
+
 def test_bad_files_are_named_and_may_be_repaired(paths, cache):
     whole = paths[3].read_bytes()
     for i in (3, 5):
@@ -128,6 +148,7 @@ def test_there_is_no_room_for_the_cache(paths, tmp_path, monkeypatch):
     ("options", "message"),
     [
         ({"paths": []}, "the list of files is empty"),
+        ({"paths": "photos"}, "a list of files is needed, not the path 'photos'; image_files.find"),
         ({"size": 0}, "size is a whole number above 0"),
         ({"half": "upper"}, 'half: "left", "right" or None'),
         ({"method": "cubic"}, "unknown method 'cubic'"),

@@ -7,6 +7,7 @@ import struct
 import subprocess
 import sys
 import warnings
+from pathlib import Path
 from zlib import compress, crc32
 
 import numpy as np
@@ -186,6 +187,35 @@ def tiff(values, bits, photometric, kind=1):
 def test_grey_of_a_tiff(tmp_path, values, bits, photometric, expected):
     (tmp_path / "a.tif").write_bytes(tiff(values, bits, photometric))
     assert grey_levels(image_files.read(tmp_path / "a.tif")).tolist() == [expected]
+
+
+def test_signed_grey_of_8_bits(tmp_path):
+    path = tmp_path / "a.tif"
+    path.write_bytes(tiff(struct.pack("<3b", 0, 100, 127), 8, 1, kind=2))
+    assert grey_levels(image_files.read(path)).tolist() == [[0, 100, 127]]
+    path.write_bytes(tiff(struct.pack("<3b", 0, -100, 127), 8, 1, kind=2))
+    with pytest.raises(ValueError, match="a.tif .* signed, and some of them below 0"):
+        image_files.read(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        (np.array([[0, 32896, 65535]], np.uint16), [[0, 128, 255]]),
+        (np.array([[0, 32896, 65535]], np.int32), [[0, 128, 255]]),
+        (np.array([[0, 0.5, 1]], np.float32), [[0, 128, 255]]),
+        (np.array([[0, 128, 255]], np.uint8), [[0, 128, 255]]),
+    ],
+)
+def test_pil_images_are_what_they_would_be_in_a_file(tmp_path, values, expected):
+    image = Image.fromarray(values)
+    assert grey_levels(image_files.from_pil(image)).tolist() == expected
+    with Image.open(save(tmp_path / "a.tif", values)) as image:
+        assert grey_levels(image_files.from_pil(image)).tolist() == expected
+    clear = Image.new("RGBA", (1, 1), (9, 9, 9, 0))
+    assert (image_files.from_pil(clear) == 255).all()
+    with pytest.raises(ValueError, match="the PIL image .*mode=F.* go from -1.0 to -1.0, not from"):
+        image_files.from_pil(Image.new("F", (1, 1), -1))
 
 
 def test_float_grey_of_which_0_is_white(tmp_path):
@@ -610,6 +640,9 @@ def test_load_lets_other_errors_through(paths):
 def test_load_of_no_files():
     with pytest.raises(ValueError, match="the list of files is empty"):
         image_files.load([], 8)
+    for path in ("photo.jpg", Path("photo.jpg")):
+        with pytest.raises(ValueError, match="a list of files is needed, not the path 'photo.jpg'"):
+            image_files.load(path, 8)
 
 
 @pytest.mark.parametrize("size", [0, -1, 8.0, "8", None, (8,), (8, 0), (8, 8, 3)])

@@ -4,7 +4,7 @@ import pytest
 from scipy.linalg import sqrtm
 from sklearn.datasets import load_sample_image
 
-from recipes import metrics
+from recipes import metrics, segmentation
 from recipes.datasets import digits, scale
 
 RNG = np.random.default_rng(0)
@@ -19,10 +19,94 @@ def test_frechet_distance_is_its_formula():
     assert metrics.frechet_distance(a, a) == pytest.approx(0, abs=1e-8)
 
 
-@pytest.mark.parametrize("bad", [np.zeros((1, 3)), np.zeros(3), np.full((4, 3), np.nan)])
-def test_frechet_distance_refuses_what_has_no_covariance(bad):
-    with pytest.raises(ValueError, match="second: needs a finite"):
-        metrics.frechet_distance(np.eye(3), bad)
+@pytest.mark.parametrize("distance", [metrics.frechet_distance, metrics.kernel_distance])
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (np.zeros((1, 3)), "second: needs a finite"),
+        (np.zeros(3), "second: needs a finite"),
+        (np.full((4, 3), np.nan), "second: needs a finite"),
+        (np.zeros((4, 1)), "second: 1 features, but first has 3"),
+    ],
+)
+def test_features_that_have_no_distance(distance, bad, message):
+    with pytest.raises(ValueError, match=message):
+        distance(np.eye(3), bad)
+
+
+def tiny_evaluator():
+    inputs = keras.Input((12, 12, 3))
+    features = keras.layers.GlobalAveragePooling2D()(inputs)
+    return keras.Model(inputs, [features, keras.layers.Softmax()(features)])
+
+
+GOOD = RNG.uniform(-1, 1, (4, 12, 12, 3)).astype("float32")
+LABELS = np.array([0, 1, 2, 0])
+# Each measure of images, as a function of the ones and of the others that it looks at.
+MEASURES = {
+    "train_evaluator": lambda x, y: metrics.train_evaluator(x, LABELS, epochs=0),
+    "train_domain_evaluator": metrics.train_domain_evaluator,
+    "apply": lambda x, y: metrics.apply(tiny_evaluator(), x),
+    "evaluate_images": lambda x, y: metrics.evaluate_images(tiny_evaluator(), x, y),
+    "image_kernel_distance": lambda x, y: metrics.image_kernel_distance(tiny_evaluator(), x, y),
+    "class_share": lambda x, y: metrics.class_share(tiny_evaluator(), x, 0),
+    "nearest_images": metrics.nearest_images,
+    "image_distances": metrics.image_distances,
+    "colour_transfer": metrics.colour_transfer,
+    "MeanColours": metrics.MeanColours,
+    "MeanColours.predict": lambda x, y: metrics.MeanColours(GOOD, GOOD).predict(x),
+    "train_segmenter": lambda x, y: segmentation.train_segmenter(x, np.zeros((4, 12, 12), int)),
+}
+OF_ONE = {"train_evaluator", "apply", "class_share", "MeanColours.predict", "train_segmenter"}
+BAD = {
+    "uint8": ((GOOD + 1) * 127.5).astype(np.uint8),
+    "to 255": (GOOD + 1) * np.float32(127.5),
+    "NaN": GOOD * np.float32(np.nan),
+    "one image": GOOD[0],
+    "none": GOOD[:0],
+}
+
+
+@pytest.mark.parametrize("name", MEASURES)
+@pytest.mark.parametrize("bad", BAD)
+def test_what_is_no_image_of_ours_is_not_measured(name, bad):
+    words = {
+        "uint8": "dtype uint8|values from", "to 255": "values from", "NaN": "holds NaN",
+        "one image": "shape|is needed", "none": "no image|is needed",
+    }[bad]  # fmt: skip
+    pairs = [(BAD[bad], GOOD), (GOOD, BAD[bad])][: 1 if name in OF_ONE else 2]
+    if name == "image_kernel_distance":  # they are of any size, and shrunk first
+        pairs = pairs if bad in ("uint8", "to 255", "NaN") else []
+    for pair in pairs:
+        with pytest.raises(ValueError, match=rf"^\w+: .*({words})"):
+            MEASURES[name](*pair)
+
+
+def test_images_without_a_number_have_no_grid():
+    big = RNG.uniform(-1, 1, (2, 16, 16, 3))
+    for pair, name in (((big * np.nan, big), "images"), ((big, big * np.nan), "reference")):
+        with pytest.raises(ValueError, match=f"^{name}: holds NaN"):
+            metrics.grid_energy(*pair)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (np.eye(3)[LABELS], r"labels: shape \(4, 3\) .* not one-hot"),
+        (LABELS.astype(float), "labels: .* dtype float64"),
+        (LABELS - 1, "labels: labels from -1 to 1"),
+        (LABELS[:3], "labels: 3 labels for 4 images"),
+    ],
+)
+def test_an_evaluator_takes_class_numbers(labels, message):
+    with pytest.raises(ValueError, match=message):
+        metrics.train_evaluator(GOOD, labels)
+
+
+def test_an_evaluator_takes_a_column_of_labels():
+    assert metrics.train_evaluator(GOOD, LABELS[:, None], epochs=1).output_shape[1] == (None, 3)
+    with pytest.raises(ValueError, match="label: labels from 3 to 3, but the model has 3 classes"):
+        metrics.class_share(tiny_evaluator(), GOOD, 3)
 
 
 def test_kernel_distance_is_its_formula():
@@ -99,9 +183,9 @@ def test_colour_alone_does_not_convince_an_evaluator_of_domains():
 
 
 def test_nearest_images():
-    candidates = RNG.uniform(-1, 1, (9, 4, 4, 3)).astype("float32")
+    candidates = RNG.uniform(-0.5, 0.5, (9, 4, 4, 3)).astype("float32")
     images = candidates[[7, 2]] + np.float32(0.01)
-    images[1, 0, 0, 0] += 48 * 0.1
+    images[1, 0] += 48 * 0.1 / 12
     found, distances = metrics.nearest_images(images, candidates)
     np.testing.assert_array_equal(found, [7, 2])
     np.testing.assert_allclose(distances, [0.01, 0.11], rtol=1e-4)

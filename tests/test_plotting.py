@@ -84,6 +84,7 @@ def test_figures_leave_the_style_of_others_alone():
 
 def test_to_uint8_rounds_and_clips():
     np.testing.assert_array_equal(plotting.to_uint8([-2, -1, 0, 1, 2]), [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(plotting.to_uint8(np.uint8([0, 9, 255])), [0, 9, 255])
 
 
 def test_mosaic_puts_every_image_in_its_place():

@@ -24,6 +24,23 @@ def test_pixels_without_a_label_do_not_count():
     assert label_accuracy(np.array([[[0, 1], [0, 0]]]), ids) == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    ("found", "ids", "message"),
+    [
+        (np.zeros((1, 2, 2), int), np.full((1, 2, 2), UNLABELLED), "ids: not one pixel"),
+        (np.zeros((1, 0, 2), int), np.zeros((1, 0, 2), np.uint8), "ids: not one pixel"),
+        (np.zeros((1, 2, 2), int), np.zeros((1, 2, 2)), "ids: float64 of shape"),
+        (np.zeros((2, 2), int), np.zeros((1, 2, 2), int), r"ids: .* of \(2, 2\)"),
+        (np.zeros((1, 2, 2), int), np.full((1, 2, 2), -1), "ids: .* 0 or more"),
+    ],
+)
+def test_ids_that_cannot_be_counted(found, ids, message):
+    with pytest.raises(ValueError, match=message):
+        label_accuracy(found, ids)
+    with pytest.raises(ValueError, match="ids: "):
+        train_segmenter(np.full((1, 2, 2, 3), -0.5, np.float32), ids if found.ndim == 3 else ids[0])
+
+
 def test_it_finds_textures_but_not_flat_colours():
     """So that painting by numbers is far from the ceiling."""
     rng = np.random.default_rng(0)
@@ -53,5 +70,7 @@ def test_integers_of_any_width_are_grey_levels():
     colours = np.array([[128, 64, 128], [0, 0, 0]], np.uint8)
     for kind in (np.uint8, np.int64):
         assert not segmentation.label_ids(maps.astype(kind), colours).any()
-    with pytest.raises(ValueError, match="label maps: integers in"):
+    with pytest.raises(ValueError, match="label maps: .* integers in"):
         segmentation.label_ids(maps.astype(np.float32), colours)
+    with pytest.raises(ValueError, match=r"label maps: .* not shape \(2, 2, 3\)"):
+        segmentation.label_ids(maps[0], colours)

@@ -1,5 +1,7 @@
 """Pix2Pix, CycleGAN, and what they share."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -250,13 +252,21 @@ def test_one_generator_is_enough_to_translate_any_size(tmp_path):
         (np.zeros((8, 8, 4), np.uint8), "shape"),
         (np.zeros((0, 8, 8, 3), np.uint8), "shape"),
         (np.full((8, 8, 3), 200.0), "from 200 to 200"),
-        (np.full((8, 8, 3), np.nan, np.float32), "nan"),
+        (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
         (np.zeros((8, 8, 3), np.int32), "int32"),
     ],
 )
 def test_translate_says_what_it_needs(x, says):
     with pytest.raises(ValueError, match=says):
         translate(translator(), x)
+
+
+def test_translate_warns_of_images_in_0_1():
+    with pytest.warns(UserWarning, match=r"translate: no value is below 0, so .* in \[0, 1\]"):
+        translate(translator(), np.full((32, 32, 3), 0.5))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        translate(translator(), np.full((32, 32, 3), 200, np.uint8))
 
 
 def test_sides_that_the_generator_cannot_halve_are_refused_before_the_training():

@@ -5,6 +5,7 @@ import tensorflow as tf
 
 from recipes.captioning.vocabulary import pad
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
+from recipes.training.checks import check_count, check_seed
 
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
 
@@ -21,7 +22,7 @@ class CaptionBatches:
         captions: list of lists of str: the captions of each image.
         vocabulary: a `Vocabulary`.
         batch_size: captions in a batch. The last one of an epoch may be smaller.
-        seed: seed of the order.
+        seed: int, 0 or more, seed of the order.
         rows: the row in `features` of each image; by default image i has row i.
         steps: batches in an epoch, where it should be shorter; by default all.
 
@@ -44,6 +45,7 @@ class CaptionBatches:
             raise ValueError(
                 f"rows: from {rows.min()} to {rows.max()}, but features has {len(features)} of them"
             )
+        check_seed(seed)
         texts = [text for image in captions for text in image]
         if not texts or batch_size < 1:
             raise ValueError(f"{len(texts)} captions in batches of {batch_size}: 1 or more each")
@@ -52,7 +54,8 @@ class CaptionBatches:
         self.words = vocabulary.numbers(texts)
         self.lengths = np.array([len(row) for row in self.words])
         self.steps = -(-len(texts) // batch_size)
-        self.steps = min(steps or self.steps, self.steps)
+        self.steps = self.steps if steps is None else min(steps, self.steps)
+        check_count("steps", self.steps)
         self.settings = dict(rows=len(texts), batch_size=batch_size, seed=seed, steps=self.steps)
         words = tf.TensorSpec((None, None), tf.int32)
         signature = (

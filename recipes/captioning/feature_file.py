@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recipes.datasets.files import load_json, new_array, save_json, writing
+from recipes.datasets.files import load_json, new_array, old_array, save_json, writing
 from recipes.datasets.image_files import some
 
 ARRAY, INDEX = "features.npy", "features.json"
@@ -85,6 +85,10 @@ class FeatureFile:
                 )
             return ""
         found = load_json(path, settings=dict, images=list, done=int, bad=list)
+        if not _is_index(found):
+            raise ValueError(
+                f"{path} is damaged, or another kind of file: remove {self.folder} and extract anew"
+            )
         if found["settings"] != self.new["settings"]:
             raise ValueError(
                 f"{self.folder} holds features of {_network(found['settings'])}, but those of "
@@ -104,10 +108,7 @@ class FeatureFile:
             return
         path = self.folder / ARRAY
         if self.index["done"]:
-            with contextlib.suppress(OSError, ValueError):  # else it is made anew
-                array = np.lib.format.open_memmap(path, "r+")
-                if (array.shape, array.dtype) == (self.shape, self.dtype):
-                    self.array = array
+            self.array = old_array(path, self.dtype, self.shape)  # None: it is made anew
         if self.array is None:
             self.index = self.new
             with writing(path, ADVICE):
@@ -163,6 +164,17 @@ def _describe(paths):
             size, nanoseconds = found.st_size, found.st_mtime_ns
         images.append([os.path.relpath(path, folder), size, nanoseconds])
     return images
+
+
+def _is_index(found):
+    """Whether what lies inside of an index from a file is of the right kind, too."""
+    done, images, bad = found["done"], found["images"], found["bad"]
+    with contextlib.suppress(KeyError, TypeError, ValueError):
+        _network(found["settings"])
+        kinds = [isinstance(name, str) for name, _, _ in images]
+        kinds += [type(i) is int and 0 <= i < done and isinstance(text, str) for i, text in bad]
+        return all(kinds) and len({i for i, _ in bad}) == len(bad) and 0 <= done <= len(images)
+    return False
 
 
 def _network(settings):

@@ -14,7 +14,7 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
-from PIL import Image, ImageOps
+from PIL import Image
 from tqdm import tqdm
 
 from recipes.backbones import PUBLISHED, load_backbone
@@ -285,10 +285,7 @@ def _listed(images):
 def _file_or_array(image):
     if isinstance(image, (str, os.PathLike)):
         return Path(image)
-    if isinstance(image, Image.Image):  # as `image_files.read`: upright, transparent over white
-        image = ImageOps.exif_transpose(image).convert("RGBA")
-        image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
-    return np.asarray(image)
+    return image_files.from_pil(image) if isinstance(image, Image.Image) else np.asarray(image)
 
 
 def _report(bad, images, skip_bad=False):

@@ -11,6 +11,7 @@ import os
 import re
 import sys
 import urllib.error
+import urllib.parse
 import urllib.request
 import warnings
 from pathlib import Path
@@ -69,7 +70,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
     looks like its end: there is a warning.
 
     Args:
-        url: http or https.
+        url: http or https; it may hold blanks and any letters, as in a browser.
         path: the file to write; its folder is made.
         sha256, md5: hexadecimal hash of the file, if known.
         size: number of bytes of the file, if known.
@@ -85,8 +86,7 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
         OSError: the file cannot be written (disk full, no permission).
     """
     path = Path(path)
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"cannot download {url}: not an http or https address")
+    _address(url)  # before anything is written
     if path.is_file():
         return path
     with writing(path, ELSEWHERE), locked(path, tell=progress):
@@ -110,6 +110,19 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
                 ) from None
             os.replace(whole, path)
     return path
+
+
+def _address(url):
+    """The url in the characters that HTTP allows, as a browser writes it."""
+    try:
+        parts = urllib.parse.urlsplit(url)
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it begins with neither http:// nor https:// and a host")
+        _ = parts.port  # raises if it is not a number
+        parts = parts._replace(netloc=parts.netloc.encode("idna").decode())
+    except ValueError as error:
+        raise ValueError(f"cannot download {url}: not an http or https address ({error})") from None
+    return urllib.parse.quote(parts.geturl(), safe="%/:?#[]@!$&'()*+,;=~")
 
 
 def _receive(url, path, part, timeout, progress):
@@ -148,7 +161,7 @@ def _ask(url, have, state, timeout):
     Returns:
         The response, the position of its first byte, and the size of the whole file or None.
     """
-    request = urllib.request.Request(url, headers={"User-Agent": "vision-recipes"})
+    request = urllib.request.Request(_address(url), headers={"User-Agent": "vision-recipes"})
     if have and state["version"]:  # else nobody can tell whether it is still the same file
         request.add_header("Range", f"bytes={have}-")
         request.add_header("If-Range", state["version"])
@@ -158,9 +171,12 @@ def _ask(url, have, state, timeout):
         if error.code != 416 or not request.has_header("Range"):
             raise
         return _ask(url, 0, {}, timeout)  # `have` is all there is, or more
-    total = _length(response)
+    # Where both are given, the chunks say where it ends, and the length does not count (RFC 9112).
+    total = None if response.chunked else _length(response)
     if response.status == 206 and request.has_header("Range"):
-        span = re.fullmatch(r"bytes (\d+)-(\d+)/(\d+|\*)", response.headers["Content-Range"] or "")
+        span = re.fullmatch(
+            r"bytes (\d{1,18})-(\d{1,18})/(\d{1,18}|\*)", response.headers["Content-Range"] or ""
+        )
         total = state["total"] or (int(span[3]) if span and span[3] != "*" else None)
         same = span and span[3] in ("*", str(total)) and _version(response) == state["version"]
         if same and int(span[1]) == have and int(span[2]) + 1 == total:
@@ -174,9 +190,13 @@ def _ask(url, have, state, timeout):
 
 
 def _length(response):
+    if coding := response.headers["Transfer-Encoding"]:
+        raise ConnectionError(f"the server sends the file in a coding of its own, {coding[:40]!r}")
     lengths = set(response.headers.get_all("Content-Length", ()))
-    if len(lengths) > 1 or not all(length.isdecimal() for length in lengths):
-        raise ConnectionError(f"the server gives a senseless Content-Length: {', '.join(lengths)}")
+    if len(lengths) > 1 or not all(re.fullmatch("[0-9]{1,18}", length) for length in lengths):
+        raise ConnectionError(
+            f"the server gives a senseless Content-Length: {', '.join(lengths)[:40]}"
+        )
     return int(lengths.pop()) if lengths else None
 
 
@@ -201,7 +221,7 @@ def _check(path, origin, sha256, md5, size):
 def _network(url, path):
     try:
         yield
-    except (OSError, http.client.HTTPException) as error:
+    except (OSError, http.client.HTTPException, ValueError) as error:  # the last: a bad redirect
         raise ConnectionError(
             f"cannot download {url}: {error}. Try again later (what came is kept), put the file "
             f"at {path} yourself, or set {ENVIRONMENT} to the folder of your datasets."

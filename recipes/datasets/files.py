@@ -217,6 +217,16 @@ def new_array(path, dtype, shape):
     return np.lib.format.open_memmap(path, "r+")
 
 
+def old_array(path, dtype, shape):
+    """A whole file of `new_array`, opened anew; None if it is not there, damaged or another."""
+    with contextlib.suppress(OSError, ValueError, EOFError):
+        np.lib.format.open_memmap(path, "r")  # for writing, one that was cut off would be filled up
+        array = np.lib.format.open_memmap(path, "r+")
+        if (array.dtype, array.shape) == (dtype, tuple(shape)):
+            return array
+    return None
+
+
 def read_bytes(path, most):
     """The content of a file; a ValueError if it has more than so many bytes.
 

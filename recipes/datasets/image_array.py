@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from recipes.datasets.files import check_choice, new_array
-from recipes.datasets.image_files import METHODS, height_width, load, read
+from recipes.datasets.files import check_choice, new_array, old_array
+from recipes.datasets.image_files import METHODS, height_width, listed, load, read
 
 
 class ImageArray:
@@ -21,26 +21,25 @@ class ImageArray:
     so; then an epoch after the first one reads no image files.
 
     Args:
-        paths: the files.
+        paths: list of the files.
         size: height and width to stretch each image to, or a pair `(height, width)`.
         method: "photo" or "labels", as for `image_files.load`.
         half: "left" or "right": of a pair of images side by side, this one.
         cache: None, to decode anew each time; "memory"; or a folder, in which a memory-mapped file
             is made that takes `n * height * width * 3` bytes. It is used again as long as the
-            files, `size`, `method` and `half` are the same; remove the folder when you are done.
+            files, `size`, `method` and `half` are the same, and made anew if it is damaged;
+            remove the folder when you are done.
 
     Raises:
-        ValueError: no files, or an invalid size, method or half; and, when indexed, files that
-            cannot be read, all in one message.
+        ValueError: no list of files, or an invalid size, method or half; and, when indexed, files
+            that cannot be read, all in one message.
         OSError: there is no room for the cache.
     """
 
     dtype = np.dtype(np.uint8)
 
     def __init__(self, paths, size, method="photo", half=None, cache=None):
-        self.paths = [Path(path) for path in paths]
-        if not self.paths:
-            raise ValueError("paths: there are no images, the list of files is empty")
+        self.paths = listed(paths)
         check_choice("method", method, METHODS)
         if half not in (None, "left", "right"):
             raise ValueError(f'half: "left", "right" or None, not {half!r}')
@@ -54,10 +53,9 @@ class ImageArray:
             self._rows = np.zeros(len(self.paths), row)
         else:
             path = Path(cache) / f"images-{self._digest()}.npy"
-            if path.is_file():
-                self._rows = np.lib.format.open_memmap(path, "r+")
-            else:
-                self._rows = new_array(path, row, self._numbers.shape)
+            kind = path, row, self._numbers.shape
+            rows = old_array(*kind)
+            self._rows = new_array(*kind) if rows is None else rows
 
     def __len__(self):
         return len(self.paths)

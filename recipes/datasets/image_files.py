@@ -92,6 +92,21 @@ def read(path):
             raise ValueError(f"{path} cannot be read as an image: {error}") from error
 
 
+def from_pil(image):
+    """A PIL image, as `read` would give it were it in a file.
+
+    Returns:
+        uint8 `(height, width, 3)`: red, green, blue in [0, 255].
+
+    Raises:
+        ValueError: it cannot be read, or holds values that `read` refuses.
+    """
+    try:
+        return _to_rgb(image)
+    except Exception as error:  # as in `read`
+        raise ValueError(f"the PIL image {image!r} cannot be used: {error}") from error
+
+
 def image_names(folder):
     """The image files in a folder: dict from each name as one writes it to the name of the file.
 
@@ -160,11 +175,24 @@ def find_split(folder, split):
     return folder / split
 
 
+def listed(paths):
+    """Names of files as a list of `Path`s; ValueError if there are none, or it is one name."""
+    if isinstance(paths, (str, bytes, os.PathLike)):  # a text would be taken letter by letter
+        raise ValueError(
+            f"paths: a list of files is needed, not the path {str(paths)!r}; image_files.find "
+            "lists the images of a folder"
+        )
+    paths = [Path(path) for path in paths]
+    if not paths:
+        raise ValueError("paths: there are no images, the list of files is empty")
+    return paths
+
+
 def load(paths, size, method="photo", skip_bad=False, read=read):
     """Read images and stretch each of them to one size.
 
     Args:
-        paths: the files.
+        paths: list of the files.
         size: height and width, or a pair `(height, width)`.
         method: "photo" (antialiased) or "labels" (nearest neighbour: no new colours).
         skip_bad: leave out files that cannot be read, and print which; else they are an error.
@@ -190,9 +218,7 @@ def gather(paths, make, size, count, skip_bad=False):
     Returns:
         uint8 `(count, n, height, width, 3)`.
     """
-    paths = [Path(path) for path in paths]
-    if not paths:
-        raise ValueError("there are no images to load: the list of files is empty")
+    paths = listed(paths)
     images = np.empty((count, len(paths), *height_width(size), 3), np.uint8)
 
     def work(index):
@@ -309,17 +335,21 @@ def _printable(text):
     return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
-def _to_rgb(image, data):
-    bits = image.tile[0][3] if image.tile else None  # forgotten when the image is loaded
+def _to_rgb(image, data=None):
+    tile = getattr(image, "tile", None)  # forgotten when the image is loaded
+    bits = tile[0][3] if tile else None
     image.load()
     turn = _turn(image)
+    signed = getattr(image, "tag_v2", {}).get(TiffTags.SAMPLEFORMAT, (1,))[0] == 2
+    if signed and image.mode == "L" and np.asarray(image).max() > 127:  # of 8 bits, -128 to 127
+        raise ValueError("its grey values are signed, and some of them below 0")
     if image.mode == "F" or image.mode.startswith("I"):  # Pillow would clip them at 255
         image = _to_8_bits(image)
     elif image.has_transparency_data:
         clear = image.info.get("transparency")
         if bits in ("L;2", "L;4"):  # Pillow scales the pixels of a PNG to 8 bits, but not this
             image.info["transparency"] = clear * (85 if bits == "L;2" else 17)
-        elif bits == "RGB;16B" and clear:  # which is a colour of 16 bits, and Pillow has but 8
+        elif data and clear and bits == "RGB;16B":  # a colour of 16 bits, where Pillow has but 8
             values = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
             clear = (values[..., 2::-1] == clear).all(-1)  # OpenCV's order is blue, green, red
             image.putalpha(Image.fromarray(np.uint8(255) * ~clear))

@@ -11,15 +11,19 @@ from recipes.datasets.files import whole_file
 
 
 def to_uint8(images):
-    """Images in [-1, 1] -> uint8, 0 to 255; values outside are clipped."""
-    return np.clip(np.rint((np.asarray(images) + 1) * 127.5), 0, 255).astype(np.uint8)
+    """Images in [-1, 1] -> uint8, 0 to 255; values outside are clipped, uint8 stays as it is."""
+    images = np.asarray(images)
+    if images.dtype == np.uint8:
+        return images
+    return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
 def mosaic(images, columns=8, gap=2, zoom=None):
     """One image that has all of them side by side.
 
     Args:
-        images: float array in [-1, 1], `(count, height, width, channels)`; 1 or 3 channels.
+        images: float array in [-1, 1], or uint8, `(count, height, width, channels)`; 1 or 3
+            channels.
         columns: images in a row.
         gap: white pixels between two of them.
         zoom: every pixel becomes zoom x zoom; by default 2 for images under 128 pixels, else 1.

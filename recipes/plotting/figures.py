@@ -3,7 +3,6 @@
 import io
 
 import matplotlib
-import numpy as np
 from matplotlib.figure import Figure
 
 from recipes.plotting import display
@@ -63,7 +62,7 @@ def image_grid(images, columns, extra=0.0, largest=2.2):
     for axis in axes[count:]:
         axis.remove()
     for axis, image in zip(axes, images, strict=False):
-        image = image if image.dtype == np.uint8 else display.to_uint8(image)
+        image = display.to_uint8(image)
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[], anchor="N")
         axis.spines[:].set_visible(False)

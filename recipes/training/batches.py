@@ -5,6 +5,8 @@ import os
 import numpy as np
 import tensorflow as tf
 
+from recipes.training.checks import check_count, check_seed
+
 # Nothing here is left to be tuned; and the end of an epoch waits for the tuner, whose naps double
 # in length: up to half of the epoch's time was spent on that.
 WITHOUT_AUTOTUNE = tf.data.Options()
@@ -41,7 +43,7 @@ class Batches:
             anything that has a length and returns an array `(count, ...)` when indexed with an
             int array `(count,)`, such as a reader of image files. Several threads index at once.
         batch_size: rows in a batch. The last, smaller batch of an epoch is left out.
-        seed: seed of the order.
+        seed: int, 0 or more, seed of the order.
         steps: batches in an epoch; by default as many as the arrays fill. More of them go
             through the arrays again, each time in a new order.
         transform: function of a batch of each array and `seed=` (an int64 tensor of shape (2,),
@@ -54,18 +56,23 @@ class Batches:
         settings: dict of ints, on which the order depends; `Resume` compares them.
 
     Raises:
-        ValueError: arrays of different lengths, or too short for one batch.
+        ValueError: arrays of different lengths, or too short for one batch; no array; a
+            `batch_size`, `seed` or `steps` that is not as said above.
     """
 
     def __init__(self, *arrays, batch_size, seed, steps=None, transform=None):
+        check_seed(seed)
         lengths = {len(array) for array in arrays}
         if len(lengths) != 1:
-            raise ValueError(f"arrays of different lengths: {sorted(lengths)}")
+            fault = f"of different lengths: {sorted(lengths)}" if arrays else "are needed"
+            raise ValueError(f"arrays {fault}")
         self.length = lengths.pop()
-        if not 0 < batch_size <= self.length:
+        check_count("batch_size", batch_size)
+        if batch_size > self.length:
             raise ValueError(f"batch_size {batch_size}, but there are {self.length} rows")
         self.batch_size, self.seed = batch_size, seed
-        self.steps = steps or self.length // batch_size
+        self.steps = self.length // batch_size if steps is None else steps
+        check_count("steps", self.steps)
         self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
         # Lists and tensors cannot be indexed with an array; pandas looks rows up by their labels.
         arrays = [

@@ -62,7 +62,7 @@ def check_labels(labels, name, num_classes, count=None):
     Args:
         labels: array or tensor, `(batch,)`.
         name: what to call it in the error.
-        num_classes: number of classes.
+        num_classes: number of classes; None for any.
         count: how many labels there have to be; None for any number.
     """
     labels = np.asarray(labels)
@@ -73,6 +73,8 @@ def check_labels(labels, name, num_classes, count=None):
         )
     if count is not None and len(labels) != count:
         raise ValueError(f"{name}: {len(labels)} labels for {count} images")
+    if num_classes is None:
+        num_classes = labels.max(initial=0) + 1
     if len(labels) and not 0 <= labels.min() <= labels.max() < num_classes:
         raise ValueError(
             f"{name}: labels from {labels.min()} to {labels.max()}, but the model has "
@@ -86,18 +88,18 @@ def without_column(labels):
     return labels[:, 0] if labels.shape[1:] == (1,) else labels
 
 
-def class_numbers(labels, classes, count):
+def class_numbers(labels, classes, count, name="labels"):
     """Checked ints `(count,)`, of those, of a column `(count, 1)` or of one-hot vectors."""
     labels = without_column(labels)
     if labels.ndim == 2:
         ones = np.isin(labels, 1).sum(1) == 1
         if labels.shape[1] != classes or not (ones & np.isin(labels, (0, 1)).all(1)).all():
             raise ValueError(
-                f"labels: shape {labels.shape}, but class numbers or one-hot vectors, a single 1 "
+                f"{name}: shape {labels.shape}, but class numbers or one-hot vectors, a single 1 "
                 f"among {classes} values, are needed"
             )
         labels = labels.argmax(1)
-    check_labels(labels, "labels", classes, count)
+    check_labels(labels, name, classes, count)
     return labels
 
 
@@ -119,10 +121,16 @@ def check_epsilon(epsilon, many=False):
     return epsilons
 
 
+def check_seed(seed):
+    """Raises `ValueError` unless `seed` is an int, 0 or more."""
+    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
+        raise ValueError(f"seed {seed!r}: it has to be a whole number, 0 or more")
+
+
 def check_count(name, value):
-    """Raises `ValueError` if there is nothing to do."""
-    if value < 1:
-        raise ValueError(f"{name} {value}: at least 1 is needed")
+    """Raises `ValueError` unless there is something to do, a whole number of times."""
+    if not isinstance(value, int | np.integer) or value < 1:
+        raise ValueError(f"{name} {value!r}: at least 1 is needed, a whole number")
 
 
 def first_batch(x, y=None, batch_size=None):
