@@ -2,8 +2,9 @@
 
 import numpy as np
 import tensorflow as tf
+from keras.utils import pad_sequences
 
-from recipes.captioning.vocabulary import pad
+from recipes.captioning.vocabulary import PAD
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
@@ -69,7 +70,7 @@ class CaptionBatches:
     def _batches(self):
         rng = np.random.default_rng([self.seed, current_epoch()])
         for positions in self._order(rng)[: self.steps]:
-            words = pad([self.words[i] for i in positions])
+            words = pad_sequences([self.words[i] for i in positions], padding="post", value=PAD)
             # Each row of a file once: the captions of an image often come together.
             rows, where = np.unique(self.rows[positions], return_inverse=True)
             features = np.asarray(self.features[rows], np.float32)
