@@ -14,6 +14,7 @@ import numpy as np
 from keras import layers
 
 from recipes.training import check_keras
+from recipes.training.base import frozen_copy
 
 SCENES = "scenes"
 PUBLISHED = ("pretrained", "imagenet")
@@ -72,13 +73,9 @@ def load_backbone(name_or_model="VGG16", weights="pretrained", spatial=False):
                 f"weights {weights!r}: a model has its own, only a name goes with them"
             )
         features = _features_of_model(name_or_model, spatial)
-        backbone = keras.models.clone_model(features)  # else freezing it would freeze the model
-        backbone.set_weights(features.get_weights())
-        backbone.trainable = False
-        return backbone
-    network, prepare = (_scenes if name_or_model == SCENES else _application)(
-        name_or_model, weights
-    )
+        return frozen_copy(features, features.name)  # else freezing would freeze the model as well
+    load = _scenes if name_or_model == SCENES else _application
+    network, prepare = load(name_or_model, weights)
     tensor = _last_map(network) if spatial else _penultimate(network)
     return _frozen(keras.Model(network.input, tensor, name=network.name), prepare)
 
@@ -112,12 +109,8 @@ def _application(name, weights):
     """A network of `keras.applications`, and a function from [-1, 1] to the scale that it takes."""
     build = getattr(keras.applications, str(name), None)
     if not inspect.isfunction(build):
-        known = [
-            key for key, value in vars(keras.applications).items() if inspect.isfunction(value)
-        ]
-        raise ValueError(
-            f"name: keras.applications has no {name!r}; it has {', '.join(sorted(known))}"
-        )
+        known = [key for key, _ in inspect.getmembers(keras.applications, inspect.isfunction)]
+        raise ValueError(f"name: keras.applications has no {name!r}; it has {', '.join(known)}")
     preprocess = inspect.getmodule(build).preprocess_input  # of the same file of Keras
     grey_levels = layers.Rescaling(127.5, 127.5)  # to [0, 255], where each preprocessing begins
     if weights not in PUBLISHED:
@@ -231,19 +224,12 @@ def _penultimate(network):
 
 def _last_map(network):
     """The last tensor of a network with rows and columns."""
-    steps = [
-        step
-        for step in network.operations
-        if not isinstance(step, (keras.Model, layers.InputLayer))
-    ]
-    tensors = keras.tree.flatten([(step.input, step.output) for step in steps])
-    maps = [
-        tensor
-        for tensor in tensors
-        if len(tensor.shape) == 4
-        and tuple(tensor.shape[1:3]) != (1, 1)
-        and tensor is not network.input
-    ]
+    maps = []
+    for step in network.operations:
+        if not isinstance(step, (keras.Model, layers.InputLayer)):
+            tensors = keras.tree.flatten((step.input, step.output))
+            maps += [x for x in tensors if len(x.shape) == 4 and tuple(x.shape[1:3]) != (1, 1)]
+    maps = [tensor for tensor in maps if tensor is not network.input]
     if not maps:
         raise ValueError(
             f"model {network.name}: nothing in it has the shape (batch, rows, columns, channels): "

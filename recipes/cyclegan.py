@@ -89,21 +89,15 @@ class CycleGAN(GAN):
         seed=0,
         **kwargs,
     ):
-        networks = {
-            "generator_g": generator_g,
-            "generator_f": generator_f,
-            "discriminator_x": discriminator_x,
-            "discriminator_y": discriminator_y,
-        }
-        settings = {
-            "cycle_weight": cycle_weight,
-            "identity_weight": identity_weight,
-            "least_squares": least_squares,
-            "pool_size": pool_size,
-            "image_size": image_size,
-            "ema_decay": ema_decay,
-            "seed": seed,
-        }
+        networks = dict(
+            generator_g=generator_g, generator_f=generator_f, discriminator_x=discriminator_x,
+            discriminator_y=discriminator_y,
+        )  # fmt: skip
+        settings = dict(
+            cycle_weight=cycle_weight, identity_weight=identity_weight,
+            least_squares=least_squares, pool_size=pool_size, image_size=image_size,
+            ema_decay=ema_decay, seed=seed,
+        )  # fmt: skip
         super().__init__(networks, settings, **kwargs)
         self.target_loss = losses.least_squares if least_squares else losses.bce
         self.pool_x = ImagePool(pool_size, image_size, seed)
@@ -163,10 +157,8 @@ class CycleGAN(GAN):
     def check_batch(self, batch):
         if not isinstance(batch, tuple | list) or len(batch) != 2:
             raise ValueError("a batch has to be (images of domain x, images of domain y)")
-        generators = (self.generator_g, self.generator_f)
-        for generator, images, name in zip(
-            generators, batch, ("images of x", "images of y"), strict=True
-        ):
+        pairs = (self.generator_g, "images of x"), (self.generator_f, "images of y")
+        for (generator, name), images in zip(pairs, batch, strict=True):
             if self.pool_size:
                 check_images(images, name, (self.image_size, self.image_size, 3))
             self.check_input(generator, images, name)

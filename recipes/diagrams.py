@@ -13,13 +13,8 @@ from recipes.plotting.figures import GREY, finish
 WIDTH = 6  # inches; one unit of x and y is one inch
 DATA, GENERATOR, DISCRIMINATOR, LOSS, FROZEN = "#5b6570", "#0072b2", "#bf4f00", "#00795a", "#7d55a0"
 ATTENTION = DISCRIMINATOR
-NO_MAPS = (
-    "UpSampling2D",
-    "BilinearUpsampling2D",
-    "Concatenate",
-    "ZeroPadding2D",
-    "ReflectionPadding2D",
-)  # only pass on
+PADDINGS = ("ZeroPadding2D", "ReflectionPadding2D")
+NO_MAPS = ("UpSampling2D", "BilinearUpsampling2D", "Concatenate", *PADDINGS)  # only pass on
 
 
 def canvas(height):
@@ -131,14 +126,10 @@ def dcgan(generator, discriminator):
     arrow(axis, noise, fronts[0])
 
     title(axis, 0.1, 2.75, "Discriminator D: real or fake?")
-    real, fake = (
-        box(axis, 0.55, 2.2, "real\nimage x"),
-        box(axis, 0.55, 1.5, "fake\nG(z)", GENERATOR),
-    )
     fronts = feature_maps(axis, 1.2, 4.4, 1.85, map_shapes(discriminator), DISCRIMINATOR)
     logit = box(axis, 5.2, 1.85, "logit\n> 0: real", DISCRIMINATOR)
-    arrow(axis, real, fronts[0])
-    arrow(axis, fake, fronts[0])
+    arrow(axis, box(axis, 0.55, 2.2, "real\nimage x"), fronts[0])
+    arrow(axis, box(axis, 0.55, 1.5, "fake\nG(z)", GENERATOR), fronts[0])
     arrow(axis, fronts[-1], logit)
 
     d = box(axis, 1.6, 0.4, "D minimizes BCE(D(x), 1)\n+ BCE(D(G(z)), 0)", LOSS)
@@ -274,10 +265,8 @@ def attention(places=49):
     score = box(axis, 3, 3.35, r"$e_i = V\,\tanh(W_1 x_i + W_2 h_{t-1})$", ATTENTION, 3.3)
     weights = box(axis, 3, 2.5, r"softmax: weights $\alpha_i$, sum 1", ATTENTION, 2.6)
     context = box(axis, 1.9, 1.6, r"context $\Sigma_i \alpha_i x_i$", ATTENTION, 1.7)
-    word, gru = (
-        box(axis, 0.8, 0.5, "last word\nembedded"),
-        box(axis, 2.9, 0.5, "GRU", GENERATOR, 0.9),
-    )
+    word = box(axis, 0.8, 0.5, "last word\nembedded")
+    gru = box(axis, 2.9, 0.5, "GRU", GENERATOR, 0.9)
     state = box(axis, 4.6, 1.6, "new state $h_t$", GENERATOR, 1.4)
     chain(axis, x, score, weights, context, gru, state)
     chain(axis, word, gru, box(axis, 5.0, 0.5, "softmax:\nnext word", LOSS))

@@ -8,11 +8,8 @@ from recipes.training import distribution
 
 
 def conv(filters, size=4, strides=2, padding="same", transposed=False, bias=False, paper=True):
-    """A convolution, transposed or not, with the initialization N(0, 0.02) of the GAN papers.
-
-    Args:
-        paper: whether to take that initialization rather than Keras' default.
-    """
+    """A convolution, transposed or not, with the initialization N(0, 0.02) of the GAN papers, or
+    Keras' own if not `paper`."""
     kind = layers.Conv2DTranspose if transposed else layers.Conv2D
     # A new initializer for each layer: a shared one would give all of them the same values.
     initializer = keras.initializers.RandomNormal(stddev=0.02) if paper else "glorot_uniform"
@@ -101,7 +98,6 @@ class RandomShift(layers.Layer):
 
     Args:
         pixels: the largest shift, down or up, left or right.
-        seed: seed of the shifts.
     """
 
     def __init__(self, pixels, seed=0, **kwargs):

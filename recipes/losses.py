@@ -43,8 +43,7 @@ def least_squares(target, logits):
     not vanish. CycleGAN's paper trains with it.
 
     Args:
-        target: float, 1 for "real", 0 for "generated".
-        logits: float tensor of any shape.
+        target, logits: as for `bce`.
     """
     return ops.mean(ops.square(ops.cast(logits, "float32") - target))
 

@@ -21,21 +21,19 @@ class Source:
         return "\n\n\n".join(pieces)
 
 
-def show_source(*objects, full_docstrings=False):
-    """Shows the source of functions, methods and classes, each under the name of its file.
+def show_source(*objects):
+    """Shows the source of functions, methods and classes, each under the name of its file, with no
+    more of a docstring than its first paragraph.
 
     Call it on the last line of a cell, which is what a notebook displays.
 
     Args:
         *objects: what to show; a method as `DCGAN.train_step`.
-        full_docstrings: whole docstrings rather than their first paragraphs.
     """
     pieces = []
     for shown in objects:
-        code = textwrap.dedent(inspect.getsource(shown)).rstrip()
+        code = _shorten_docstrings(textwrap.dedent(inspect.getsource(shown)).rstrip())
         file = shown.__module__.replace(".", "/") + ".py"
-        if not full_docstrings:
-            code = _shorten_docstrings(code)
         pieces.append((f"`{file}`: `{shown.__qualname__}`", code))
     return Source(pieces)
 

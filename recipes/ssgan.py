@@ -103,12 +103,9 @@ class SSGAN(LatentGAN):
         **kwargs,
     ):
         networks = {"generator": generator, "classifier": classifier}
-        settings = {
-            "share_fakes": share_fakes,
-            "supervised_only": supervised_only,
-            "ema_decay": ema_decay,
-            "seed": seed,
-        }
+        settings = dict(
+            share_fakes=share_fakes, supervised_only=supervised_only, ema_decay=ema_decay, seed=seed
+        )
         super().__init__(networks, settings, **kwargs)
         # The real/fake head: a second model with the classifier's weights.
         images = keras.Input(classifier.input_shape[1:])

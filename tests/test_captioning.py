@@ -196,7 +196,7 @@ def test_features_that_are_not_finite_stop_the_training(vocabulary):
     features[2, 3] = np.nan
     batches = CaptionBatches(features, CAPTIONS, vocabulary, batch_size=2, seed=0)
     model = captioner(vocabulary)
-    model.compile()
+    model.compile(run_eagerly=True)
     with pytest.raises(tf.errors.OpError, match="features: row 2 holds NaN"):
         model.fit(batches.dataset, verbose=0)
 
@@ -282,6 +282,7 @@ def test_the_same_images_are_captioned_after_each_epoch(vocabulary, capsys):
     model = captioner(vocabulary)
     model.compile()
     assert model.jit_compile is False  # XLA would compile each length, and fails on a GPU's loops
+    model.run_eagerly = True
     batches = CaptionBatches(FEATURES, CAPTIONS, vocabulary, batch_size=3, seed=0)
     watch = captioning.PrintCaptions(FEATURES[:2], vocabulary)
     model.fit(batches.dataset, epochs=2, verbose=0, callbacks=[watch])

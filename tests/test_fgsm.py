@@ -11,9 +11,6 @@ from keras import layers
 import recipes.training  # first, as in a notebook: it sets how TensorFlow starts
 from recipes import attacks, backbones, classifiers, fgsm
 from recipes.datasets import image_files, scale
-from recipes.training.batches import Batches
-from recipes.training.callbacks import arrange_callbacks
-from recipes.training.resume import Resume
 
 SHAPE, CLASSES = (6, 5, 3), 4
 
@@ -400,36 +397,6 @@ def test_keras_set_to_other_axes_is_refused():
     finally:
         keras.config.set_image_data_format("channels_last")
     importlib.reload(recipes.training)
-
-
-def test_an_interrupted_training_goes_on_exactly(tmp_path):
-    rng = np.random.default_rng(0)
-    data = rng.uniform(-1, 1, (8, 8, 8, 1)).astype(np.float32), np.arange(8) % 3
-
-    def train(folder, epochs):
-        keras.utils.set_random_seed(0)
-        net = fgsm.build_classifier((8, 8, 1), 3, width=2)  # it has a dropout
-        model = fgsm.AdversarialTraining(net, epsilon=0.3)
-        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        batches = Batches(*data, batch_size=4, seed=0)
-        resume = Resume(tmp_path / folder, batches)
-        done = resume.restore(model)
-        history = model.fit(
-            batches.dataset,
-            epochs=epochs,
-            initial_epoch=done,
-            callbacks=arrange_callbacks([resume], model),
-            verbose=0,
-            shuffle=False,
-        )
-        return net.get_weights(), history.history
-
-    whole, curve = train("whole", 3)
-    train("parts", 1)
-    again, same = train("parts", 3)
-    assert curve == same
-    for ours, theirs in zip(whole, again, strict=True):
-        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_an_attack_changes_no_weight_and_does_not_keep_the_model(images):

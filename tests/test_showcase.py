@@ -5,10 +5,18 @@ import json
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from recipes import showcase, translation
 from recipes.showcase import load_showcase, write_float16
 from tools import train_showcase
+
+
+@pytest.fixture(autouse=True)
+def _eagerly():
+    tf.config.run_functions_eagerly(True)  # a trace takes longer than these few steps
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

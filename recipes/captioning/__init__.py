@@ -20,29 +20,3 @@ from recipes.captioning.merge import MergeCaptioner
 from recipes.captioning.pipeline import Captioner
 from recipes.captioning.transformer import TransformerCaptioner
 from recipes.captioning.vocabulary import Vocabulary
-
-__all__ = [
-    "BahdanauAttention",
-    "CNNEncoder",
-    "CaptionBatches",
-    "Captioner",
-    "Features",
-    "ImageCaptioner",
-    "ImageCaptionFeatureExtractor",
-    "MergeCaptioner",
-    "PrintCaptions",
-    "RNNDecoder",
-    "TransformerCaptioner",
-    "Vocabulary",
-    "all_scores",
-    "attention_in_boxes",
-    "bleu",
-    "boxes_of_words",
-    "by_noun",
-    "cider",
-    "generate",
-    "most_frequent_caption",
-    "nearest_captions",
-    "rouge_l",
-    "variety",
-]

@@ -159,9 +159,7 @@ class ImageCaptioner(CaptionModel):
     """The book's attention captioner: CNNEncoder and RNNDecoder (after Xu et al. 2015).
 
     Args:
-        vocabulary_size: number of words, with the special ones.
-        feature_shape: `(rows, columns, channels)`, or `(places, channels)`: the spatial features
-            of one image.
+        vocabulary_size, feature_shape: as for `CaptionModel`, of spatial features.
         embedding: length of a place's vector, and of a word's.
         units: of the GRU and of the Dense layer after it.
         attention_units: length of an attention key.
@@ -192,8 +190,6 @@ class ImageCaptioner(CaptionModel):
             doubly_stochastic=doubly_stochastic, carry_state=carry_state, seed=seed,
         )  # fmt: skip
         super().__init__(settings, **kwargs)
-        self.check_spatial()
-        self.places = int(np.prod(self.feature_shape[:-1]))
         self.encoder = CNNEncoder(embedding)
         self.place_dropout = layers.Dropout(dropout, seed=seed + 2)
         self.decoder = RNNDecoder(

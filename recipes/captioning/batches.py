@@ -2,8 +2,9 @@
 
 import numpy as np
 import tensorflow as tf
+from keras.utils import pad_sequences
 
-from recipes.captioning.vocabulary import pad
+from recipes.captioning.vocabulary import PAD
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 from recipes.training.checks import check_count, check_seed
 
@@ -72,7 +73,7 @@ class CaptionBatches:
     def _batches(self):
         rng = np.random.default_rng([self.seed, current_epoch()])
         for positions in self._order(rng)[: self.steps]:
-            words = pad([self.words[i] for i in positions])
+            words = pad_sequences([self.words[i] for i in positions], padding="post", value=PAD)
             # Each row of a file once: the captions of an image often come together.
             rows, where = np.unique(self.rows[positions], return_inverse=True)
             features = np.asarray(self.features[rows], np.float32)

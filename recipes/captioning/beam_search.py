@@ -11,17 +11,12 @@ from recipes.captioning.vocabulary import END, PAD, START, UNKNOWN
 
 
 class Generated(NamedTuple):
-    """What `generate` returns.
+    """What `generate` returns."""
 
-    Attributes:
-        words: int32 `(images, max_length)`, an end and then padding after the caption.
-        scores: float32 `(images,)`, log-probability divided by length to the power `length_power`.
-        attention: float32 `(images, max_length, places)`: for each word, and the end, weights
-            that sum to 1; then zeros. None for a captioner without attention.
-    """
-
-    words: np.ndarray
-    scores: np.ndarray
+    words: np.ndarray  # int32 (images, max_length), an end and then padding after the caption
+    scores: np.ndarray  # float32 (images,), log-probability / length ** length_power
+    # float32 (images, max_length, places): for each word, and the end, weights that sum to 1; then
+    # zeros. None for a captioner without attention.
     attention: np.ndarray | None
 
 
@@ -75,12 +70,8 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
 
 
 class PrintCaptions(keras.callbacks.Callback):
-    """Prints the captions of a few images after each epoch: a reader sees sentences grow.
-
-    Args:
-        features: float array, `(images, ...)`, the features of those images.
-        vocabulary: the `Vocabulary` of the captions.
-    """
+    """Prints the captions of a few images after each epoch, from their features, float
+    `(images, ...)`: a reader sees sentences grow."""
 
     def __init__(self, features, vocabulary):
         super().__init__()

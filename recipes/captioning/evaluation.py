@@ -138,14 +138,8 @@ def all_scores(references, captions, vocabulary):
 
 
 def most_frequent_caption(captions):
-    """The caption that most images have: the baseline that does not look at the photo.
-
-    Args:
-        captions: list of lists of str, of the training images.
-
-    Returns:
-        A cleaned caption; of several as frequent, the one that comes first.
-    """
+    """The caption that most training images have, cleaned; of several as frequent, the first: the
+    baseline that does not look at the photo. `captions` is a list of lists of str."""
     check_lists(captions)
     counts = Counter(" ".join(clean(text)) for texts in captions for text in texts)
     return counts.most_common(1)[0][0]
@@ -170,19 +164,13 @@ def nearest_captions(train_features, train_captions, features):
 
 
 class InBox(NamedTuple):
-    """How much of the attention to one noun lies in the boxes of what it names.
-
-    Attributes:
-        word: the noun.
-        share: the share of attention in the boxes: attention correctness (Liu et al. 2017).
-        area: the share of the image that the boxes cover, which uniform attention would give.
-        centre: what a Gaussian around the image's centre would give, whose standard deviation is a
-            quarter of each side: photographers put the main thing there.
-    """
+    """How much of the attention to one noun lies in the boxes of what it names."""
 
     word: str
-    share: float
-    area: float
+    share: float  # of attention in the boxes: attention correctness (Liu et al. 2017)
+    area: float  # share of the image in the boxes, which uniform attention would give
+    # What a Gaussian around the image's centre would give, whose standard deviation is a quarter
+    # of each side: photographers put the main thing there.
     centre: float
 
 
@@ -229,11 +217,8 @@ def boxes_of_words(tokens, boxes, nouns):
 
 
 def by_noun(found, at_least=5):
-    """The means of `attention_in_boxes` for each noun that was said often enough.
-
-    Args:
-        found: list of `InBox`, of any number of captions.
-        at_least: how often a noun has to be there.
+    """The means of what `attention_in_boxes` has `found`, of any number of captions, for each noun
+    that is there often enough.
 
     Returns:
         dict, word -> `(count, share, area, centre)`, the most frequent first.
@@ -273,9 +258,8 @@ def _covered(boxes, grid, fine=16):
     rows, columns = grid[0] * fine, grid[1] * fine
     mask = np.zeros((rows, columns), np.float32)
     for x, y, width, height in boxes:
-        top, bottom = round(y * rows), round((y + height) * rows)
-        left, right = round(x * columns), round((x + width) * columns)
-        mask[max(top, 0) : bottom, max(left, 0) : right] = 1
+        top, left = max(round(y * rows), 0), max(round(x * columns), 0)
+        mask[top : round((y + height) * rows), left : round((x + width) * columns)] = 1
     return mask.reshape(grid[0], fine, grid[1], fine).mean((1, 3))
 
 

@@ -19,8 +19,7 @@ class MergeCaptioner(CaptionModel):
     alone, so one pass does what the book does with a row of data for each word.
 
     Args:
-        vocabulary_size: number of words, with the special ones.
-        feature_shape: `(channels,)`, the pooled features of one image.
+        vocabulary_size, feature_shape: as for `CaptionModel`, of pooled features.
         width: units of the LSTM and of the Dense layers.
         embedding: length of a word's vector.
         dropout: rate, for the features and the words' vectors.
@@ -41,11 +40,7 @@ class MergeCaptioner(CaptionModel):
             vocabulary_size=vocabulary_size, feature_shape=tuple(feature_shape), width=width,
             embedding=embedding, dropout=dropout, seed=seed,
         )  # fmt: skip
-        super().__init__(settings, **kwargs)
-        if len(self.feature_shape) != 1:
-            raise ValueError(
-                f"feature_shape {self.feature_shape}: (channels,) is needed; pooled features"
-            )
+        super().__init__(settings, spatial=False, **kwargs)
         self.feature_dropout = layers.Dropout(dropout, seed=seed)
         self.feature_dense = layers.Dense(width, "relu", name="features")
         self.embed = layers.Embedding(vocabulary_size, embedding, name="words")

@@ -1,6 +1,7 @@
 """What the captioners have in common."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from recipes.captioning.vocabulary import PAD
@@ -18,14 +19,24 @@ class CaptionModel(RecipeModel):
 
     Attributes:
         vocabulary_size: number of words, with the special ones.
-        feature_shape: shape of the features of one image.
+        feature_shape: shape of the features of one image: `(channels,)` of pooled features,
+            `(rows, columns, channels)` or `(places, channels)` of spatial ones.
         places: number of places that attention is shared out to; 0 without attention.
+
+    Raises:
+        ValueError: `feature_shape` is not that of spatial features, or of pooled ones if not
+            `spatial`.
     """
 
-    places = 0
-
-    def __init__(self, settings, **kwargs):
+    def __init__(self, settings, spatial=True, **kwargs):
         super().__init__(settings, **kwargs)
+        lengths, wanted = (1,), "(channels,) is needed; pooled features"
+        if spatial:
+            lengths = (2, 3)
+            wanted = "(rows, columns, channels) or (places, channels) is needed; spatial features"
+        if len(self.feature_shape) not in lengths or min(self.feature_shape) < 1:
+            raise ValueError(f"feature_shape {self.feature_shape}: {wanted}")
+        self.places = int(np.prod(self.feature_shape[:-1])) if spatial else 0
         self.supports_jit = False  # XLA would compile anew for each length of a batch
         self.searches = {}  # the compiled beam searches, by the number of beams
 
@@ -63,14 +74,6 @@ class CaptionModel(RecipeModel):
         one, count = tf.ones(()), tf.math.count_nonzero(words != PAD)
         inputs = {**inputs, "weight": distribution.weigh_by_count(one, tf.shape(words)[0])}
         return inputs, words, distribution.weigh_by_count(one, count, distribution.SUM)
-
-    def check_spatial(self):
-        """Raises `ValueError` unless `feature_shape` has places."""
-        if len(self.feature_shape) not in (2, 3) or min(self.feature_shape) < 1:
-            raise ValueError(
-                f"feature_shape {self.feature_shape}: (rows, columns, channels) or (places, "
-                "channels) is needed; spatial features"
-            )
 
     def check_length(self, length):
         """Raises `ValueError` if captions of so many words, with the start, are too long."""

@@ -22,8 +22,8 @@ class Captioner:
 
     Args:
         model: a `CaptionModel`.
-        vocabulary: the `Vocabulary` that it was trained with.
-        extractor: the `ImageCaptionFeatureExtractor` that it was trained with.
+        vocabulary, extractor: the `Vocabulary` and the `ImageCaptionFeatureExtractor` that it was
+            trained with.
 
     Raises:
         ValueError: a vocabulary or an extractor that does not go with the model.

@@ -139,9 +139,7 @@ class TransformerCaptioner(CaptionModel):
     """A transformer's decoder over the spatial features of a frozen network.
 
     Args:
-        vocabulary_size: number of words, with the special ones.
-        feature_shape: `(rows, columns, channels)`, or `(places, channels)`: the spatial features
-            of one image.
+        vocabulary_size, feature_shape: as for `CaptionModel`, of spatial features.
         width: length of the vectors of places and words.
         heads: number of attention heads; they share `width`.
         blocks: number of `DecoderBlock`s.
@@ -171,10 +169,8 @@ class TransformerCaptioner(CaptionModel):
             heads=heads, blocks=blocks, dropout=dropout, max_length=max_length, seed=seed,
         )  # fmt: skip
         super().__init__(settings, **kwargs)
-        self.check_spatial()
         if width % heads:
             raise ValueError(f"width {width}: {heads} heads cannot share it evenly")
-        self.places = int(np.prod(self.feature_shape[:-1]))
         self.image_dense = layers.Dense(width, name="places")
         self.image_norm = layers.LayerNormalization(epsilon=1e-5, name="places_norm")
         self.image_dropout = layers.Dropout(dropout, seed=seed)

@@ -5,6 +5,7 @@ import unicodedata
 from collections import Counter
 
 import numpy as np
+from keras.utils import pad_sequences
 
 from recipes.datasets.files import load_json, save_json
 
@@ -13,14 +14,8 @@ SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brac
 
 
 def clean(text):
-    """The words of a caption: lower case, without punctuation; "a" and numbers stay.
-
-    Args:
-        text: str, in any script that puts blanks between words.
-
-    Returns:
-        A list of str; it may be empty.
-    """
+    """The words of a caption, in any script that puts blanks between them: a list of str in lower
+    case, without punctuation; "a" and numbers stay. It may be empty."""
     # Twice: "J̌" has no character of its own, but the "ǰ" that `lower` makes of it has.
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).lower())
     text = re.sub(r"['’]", "", text)  # "man's" is one word
@@ -34,14 +29,6 @@ def check_lists(captions):
     texts = next((texts for texts in [captions, *captions] if isinstance(texts, str)), None)
     if texts is not None:
         raise ValueError(f"captions: a list for each image is needed, but {texts!r} is a text")
-
-
-def pad(rows):
-    """int32 arrays of any lengths -> `(rows, longest)`, padded on the right."""
-    padded = np.full((len(rows), max(map(len, rows), default=0)), PAD, np.int32)
-    for line, row in zip(padded, rows, strict=True):
-        line[: len(row)] = row
-    return padded
 
 
 class Vocabulary:
@@ -95,17 +82,14 @@ class Vocabulary:
     def encode(self, captions):
         """Numbers of the words of captions, between start and end.
 
-        Args:
-            captions: list of str.
-
         Returns:
             int32 array, `(captions, longest)`, padded on the right: on the left, a GPU's LSTM
             would refuse it.
 
         Raises:
-            ValueError: a caption without a word.
+            ValueError: a caption without a word, or no captions.
         """
-        return pad(self.numbers(captions))
+        return pad_sequences(self.numbers(captions), padding="post", value=PAD)
 
     def numbers(self, captions):
         """As `encode`, unpadded: a list of int32 arrays, one for each caption."""
@@ -119,14 +103,8 @@ class Vocabulary:
         return rows
 
     def decode(self, numbers):
-        """Captions of numbers; what follows an end, and the special words, are left out.
-
-        Args:
-            numbers: int array, `(captions, length)`.
-
-        Returns:
-            A list of str.
-        """
+        """Int array `(captions, length)` -> list of captions; what follows an end, and the special
+        words, are left out."""
         return [" ".join(self.tokens(row)) for row in np.asarray(numbers)]
 
     def tokens(self, row):

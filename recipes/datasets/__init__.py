@@ -7,14 +7,3 @@ the data root, or gets it there; with `embedded=True` it needs neither files nor
 from recipes.datasets import cityscapes, digits, emnist, fashion_mnist, image_files, yosemite
 from recipes.datasets.few_labels import few_labels
 from recipes.datasets.image_files import scale
-
-__all__ = [
-    "cityscapes",
-    "digits",
-    "emnist",
-    "fashion_mnist",
-    "few_labels",
-    "image_files",
-    "scale",
-    "yosemite",
-]

@@ -49,12 +49,10 @@ class CaptionedImages:
 
 
 def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
-    """Split images at random; all captions of an image go to the same part.
+    """Split a `CaptionedImages` at random; all captions of an image go to the same part.
 
     Args:
-        data: a `CaptionedImages`.
         shares: one number above 0 for each part; in all they make 1.
-        seed: the same seed makes the same parts.
 
     Returns:
         A tuple of `CaptionedImages`, one for each share; in each, the images keep their order.
@@ -76,16 +74,12 @@ def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
 
 
 def sample(data, captions=30_000, seed=0):
-    """Draw images, each with all of its captions, until there are so many captions.
+    """Draw images, with all of their captions, from a `CaptionedImages`; they keep their order.
 
     Args:
-        data: a `CaptionedImages`.
-        captions: how many; the last image drawn may bring a few more. If there are fewer, all
-            images are taken.
+        captions: how many there should be; the last image drawn may bring a few more. If there are
+            fewer, all images are taken.
         seed: the same seed draws the same images; more captions are the same images and others.
-
-    Returns:
-        A `CaptionedImages`; the images keep their order.
 
     Raises:
         ValueError: `captions` is not a whole number above 0.

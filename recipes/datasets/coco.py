@@ -7,11 +7,11 @@ import os
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PureWindowsPath
 from urllib.parse import quote
 
 from tqdm import tqdm
+from tqdm.contrib.concurrent import thread_map
 
 from recipes.datasets import files
 from recipes.datasets.archives import find_file
@@ -275,13 +275,8 @@ def _fetch(names, folder):
         f"Downloading {len(names):,} photos of COCO (about {megabytes:,.0f} MB) from {URL} to "
         f"{folder}. Terms: {TERMS}"
     )
-    pool = ThreadPoolExecutor(THREADS)
-    with tqdm(desc=folder.name, total=len(names), file=sys.stderr, leave=False) as bar:
-        try:
-            for _ in pool.map(get, names):
-                bar.update()
-        finally:
-            pool.shutdown(cancel_futures=True)
+    bar = {"tqdm_class": tqdm, "desc": folder.name, "file": sys.stderr, "leave": False}
+    thread_map(get, names, max_workers=THREADS, **bar)
     if failures:
         missing = len(set(names) - set(_files(folder)))
         listed = "\n  ".join(sorted(failures)[:LISTED])

@@ -20,6 +20,7 @@ import gzip
 import json
 import math
 import os
+import re
 import shutil
 import socket
 import sys
@@ -70,13 +71,15 @@ def data_root():
 
 
 def find_folder(folders, names):
-    """The first of `folders` that holds all the files `names`, or None.
-
-    Args:
-        folders: paths, by preference; those that do not exist are passed over.
-        names: file names, relative to the folder.
-    """
+    """The first of `folders` that holds all the files `names`, or None."""
     return next((f for f in folders if all((f / name).is_file() for name in names)), None)
+
+
+def matching(folder, pattern):
+    """The paths in a folder, sorted, whose whole name matches a regular expression; none if there
+    is no such folder."""
+    found = folder.iterdir() if folder.is_dir() else ()
+    return sorted(path for path in found if re.fullmatch(pattern, path.name))
 
 
 def check_choice(what, value, known):
@@ -92,9 +95,6 @@ def writing(path, advice=""):
     Args:
         path: what is being written.
         advice: what else the reader may do; it follows "Make room or get the permission".
-
-    Raises:
-        OSError: with the errno, and so of the class, of the error that was caught.
     """
     try:
         yield
@@ -114,14 +114,8 @@ def whole_file(path, advice=""):
     """Write a file whole or not at all.
 
     Yields a temporary name beside the file, with the same suffix. What the block has written there
-    becomes `path` when the block ends; if the block raises, `path` stays as it was.
-
-    Args:
-        path: the file. Its folder is made; a file that is there is replaced.
-        advice: as for `writing`.
-
-    Raises:
-        OSError: the file cannot be written (see `writing`).
+    becomes `path` when the block ends, in place of what was there; if the block raises, `path`
+    stays as it was. Its folder is made. Advice and errors are those of `writing`.
     """
     path = Path(path).resolve()
     part = path.with_name(f".part.{path.name}")  # fixed: the next one replaces what a kill has left
@@ -202,9 +196,6 @@ def new_array(path, dtype, shape):
     """Make a `.npy` file of zeros, whole or not at all, and open it for writing, memory-mapped.
 
     All of it is written at once: in a mapped file, a full disk ends the process.
-
-    Raises:
-        OSError: the file cannot be written (see `writing`).
     """
     with whole_file(path) as part, open(part, "wb") as file:
         dtype = np.dtype(dtype)

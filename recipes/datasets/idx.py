@@ -58,9 +58,7 @@ def read_images(folder, images_name, labels_name, num_classes):
     """Read 28x28 images and their labels from two idx files and check that they belong together.
 
     Args:
-        folder: a `Path` or `zipfile.Path` that holds both files.
-        images_name: name of the file of images.
-        labels_name: name of the file of labels.
+        folder: a `Path` or `zipfile.Path` that holds the files of these two names.
         num_classes: labels have to be below this.
 
     Returns:

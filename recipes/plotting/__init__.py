@@ -24,23 +24,3 @@ from recipes.plotting.images import (
     show_rows,
     show_training,
 )
-
-__all__ = [
-    "attention_panels",
-    "display_image",
-    "mosaic",
-    "save_attention_gif",
-    "save_gif",
-    "save_png",
-    "show_attack",
-    "show_attention",
-    "show_captions",
-    "show_counts",
-    "show_curves",
-    "show_images",
-    "show_rows",
-    "show_slider",
-    "show_spectrum",
-    "show_training",
-    "to_uint8",
-]

@@ -51,8 +51,8 @@ def show_spectrum(images, real):
     figure = Figure((WIDTH, 2.9), layout="constrained")
     axis = figure.subplots()
     expected = axis_power(real)
+    x = np.arange(1, len(expected) + 1) / (2 * len(expected))  # cycles per pixel
     for i, (name, some) in enumerate(images.items()):
-        x = np.arange(1, len(expected) + 1) / (2 * len(expected))  # cycles per pixel
         y = axis_power(some) / expected
         axis.plot(x, y, color=COLOURS[i % 6], linestyle=DASHES[i % 6], label=name)
     axis.axhline(1, color=GREY, linewidth=0.8)
@@ -82,10 +82,7 @@ def show_counts(counts, names, title, ylabel="images", reference=None):
     """A bar for each class.
 
     Args:
-        counts: one number a class.
-        names: one string a class.
-        title: of the figure.
-        ylabel: label of the y axis.
+        counts, names: one number and one string a class.
         reference: a number to hold the bars against, drawn as a line; None for none.
     """
     figure = Figure((min(max(4.0, 0.45 * len(names)), WIDTH), 2.4), layout="constrained")

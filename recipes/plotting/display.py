@@ -49,12 +49,11 @@ def save_png(image, path):
 
 
 def save_gif(frames, path, seconds=0.4):
-    """Writes an animated GIF whose last frame stays for 2 s, whole or not at all.
+    """Writes an animated GIF, whole or not at all; its last frame stays for 2 s.
 
     Args:
         frames: list of uint8 `(height, width, 3)`, of one size.
-        path: the file.
-        seconds: how long each frame stays.
+        seconds: how long each of the others stays.
     """
     frames = [Image.fromarray(frame) for frame in frames]
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]

@@ -41,7 +41,7 @@ def finish(figure, title=None):
     return figure
 
 
-def image_grid(images, columns, extra=0.0, largest=2.2):
+def image_grid(images, columns, extra=0.0, largest=2.2, titles=None):
     """Images in a grid, without frames or ticks.
 
     Args:
@@ -49,6 +49,7 @@ def image_grid(images, columns, extra=0.0, largest=2.2):
         columns: images in a row, at most.
         extra: inches above or below each image, for text.
         largest: inches of an image's width, at most.
+        titles: one string an image; None for none.
 
     Returns:
         `(figure, axes)`, the axes flat and as many as there are images.
@@ -66,4 +67,8 @@ def image_grid(images, columns, extra=0.0, largest=2.2):
         axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[], anchor="N")
         axis.spines[:].set_visible(False)
-    return figure, axes[:count]
+    axes = axes[:count]
+    if titles is not None:
+        for axis, text in zip(axes, titles, strict=True):
+            axis.set_title(text, fontsize=9, pad=2)
+    return figure, axes

@@ -24,9 +24,7 @@ def show_images(images, titles=None, columns=8, title=None, size=2.2):
     """
     titles = [""] * len(images) if titles is None else titles
     lines = max(str(text).count("\n") + (text != "") for text in titles)
-    figure, axes = image_grid(images, columns, 0.17 * lines, size)
-    for axis, text in zip(axes, titles, strict=True):
-        axis.set_title(text, fontsize=9, pad=2)
+    figure, _ = image_grid(images, columns, 0.17 * lines, size, titles)
     return finish(figure, title)
 
 
@@ -83,10 +81,8 @@ def show_attention(image, words, attention, grid, boxes=None, columns=4, size=2.
     """
     attention = np.asarray(attention)[: len(words)]
     panels = attention_panels(image, attention, grid)
-    figure, axes = image_grid([image, *panels], columns, 0.2, size)
+    figure, axes = image_grid([image, *panels], columns, 0.2, size, ["", *words])
     figure.set_figheight(figure.get_figheight() + 0.6)  # for the scale
-    for axis, word in zip(axes, ["", *words], strict=True):
-        axis.set_title(word, fontsize=10, pad=2)
     for axis, place in zip(axes[1:], boxes or (), strict=False):
         if place is not None:
             left, top, wide, high = place
@@ -125,7 +121,6 @@ def save_attention_gif(path, image, words, attention, grid, seconds=0.7):
     """The panels of `show_attention` as an animated GIF, each above its word.
 
     Args:
-        path: the file.
         image, words, attention, grid: as for `show_attention`.
         seconds: how long each word stays.
     """
@@ -160,9 +155,7 @@ def show_attack(images, attacked, titles, attacked_titles, title=None):
         shown += [image, added * factor, sum_]
         middle = f"+ perturbation (× {factor:.3g})" if added.any() else "+ no perturbation"
         texts += [before, middle, f"= {after}"]
-    figure, axes = image_grid(shown, 3, 0.2, 1.5)
-    for axis, text in zip(axes, texts, strict=True):
-        axis.set_title(text, fontsize=9, pad=2)
+    figure, _ = image_grid(shown, 3, 0.2, 1.5, texts)
     return finish(figure, title)
 
 
@@ -178,7 +171,5 @@ def show_training(paths, count=4):
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
     images = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in chosen]
     titles = [f"epoch {int(paths[i].stem.split('-')[1])}" for i in chosen]
-    figure, axes = image_grid(images, 2, 0.2, WIDTH / 2)
-    for axis, text in zip(axes, titles, strict=True):
-        axis.set_title(text, fontsize=10, pad=2)
+    figure, _ = image_grid(images, 2, 0.2, WIDTH / 2, titles)
     return finish(figure)

@@ -39,8 +39,7 @@ class RecipeModel(keras.Model):
         return [variable for variable in self.variables if id(variable) not in others]
 
     def save_own_variables(self, store):
-        # Keras leaves these out of its files. Then a model that is loaded and trained on draws the
-        # noise of the first steps again, and ends elsewhere than one that was not saved.
+        # Keras leaves these out: a model that is loaded would draw the first steps' noise again.
         for i, state in enumerate(self.random_states()):
             store[f"seed_{i}"] = state
 
@@ -151,22 +150,12 @@ class GAN(RecipeModel):
             self.updates.assign(store["updates"])
 
     def get_config(self):
-        networks = {
-            name: keras.saving.serialize_keras_object(getattr(self, name))
-            for name in self.handed_in
-        }
-        return {**super().get_config(), **networks}
+        networks = {name: getattr(self, name) for name in self.handed_in}
+        return {**super().get_config(), **keras.saving.serialize_keras_object(networks)}
 
     @classmethod
     def from_config(cls, config):
-        return cls(
-            **{
-                name: keras.saving.deserialize_keras_object(value)
-                if isinstance(value, dict) and "class_name" in value
-                else value
-                for name, value in config.items()
-            }
-        )
+        return cls(**keras.saving.deserialize_keras_object(config))
 
     def compile(
         self,
@@ -185,19 +174,14 @@ class GAN(RecipeModel):
                 learn faster: the two time-scale update rule).
             beta_1, beta_2: decays of Adam's first and second moment.
             fused_updates: let XLA compile the update of the weights, which pays for large
-                networks; on one device only.
-            jit_compile: let XLA compile the whole step; on one device only.
+                networks. As `jit_compile`, which compiles the whole step, on one device only.
             **kwargs: for `keras.Model.compile`.
         """
         several = distribution.has_replicas()  # XLA cannot add up the gradients of several replicas
-        self.compile_settings = {
-            "learning_rate": learning_rate,
-            "beta_1": beta_1,
-            "beta_2": beta_2,
-            "fused_updates": fused_updates,
-            "jit_compile": jit_compile,
-            **kwargs,
-        }
+        self.compile_settings = dict(
+            learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2,
+            fused_updates=fused_updates, jit_compile=jit_compile, **kwargs,
+        )  # fmt: skip
         self.updates_of = {}  # compiled once: in eager mode, a new function would be at each step
         for name in self.trained:
             rate = learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
@@ -232,11 +216,7 @@ class GAN(RecipeModel):
         return self.trackers
 
     def sample_noise(self, count):
-        """Latent vectors, standard normal, float `(count, latent_dim)`.
-
-        Args:
-            count: int or int tensor, how many; each of several replicas asks for its own.
-        """
+        """Latent vectors, standard normal, float `(count, latent_dim)`; replicas draw their own."""
         return distribution.own_rows(
             lambda total: keras.random.normal((total, self.latent_dim), seed=self.random), count
         )
@@ -285,11 +265,8 @@ class GAN(RecipeModel):
         return getattr(self, f"ema_{name}", getattr(self, name))
 
     def report(self, **values):
-        """Updates the means over the epoch; returns what `fit` shows.
-
-        Args:
-            **values: tensors of any shape, whose mean counts; by the names in `reported`.
-        """
+        """Updates the means over the epoch, by the names in `reported`; returns what `fit` shows.
+        Of a tensor of any shape its mean counts."""
         for tracker in self.trackers:
             tracker.update_state(values[tracker.name])
         return {metric.name: metric.result() for metric in self.metrics}

@@ -1,7 +1,6 @@
 """Callbacks for `fit`: progress, images, measures, losses that are NaN, and their order."""
 
 import math
-import re
 import time
 from importlib.util import find_spec
 from pathlib import Path
@@ -11,6 +10,7 @@ import numpy as np
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
+from recipes.datasets.files import matching
 from recipes.datasets.image_files import read
 from recipes.training.batches import set_epoch
 from recipes.training.checks import check_images
@@ -100,8 +100,7 @@ class ImageGrid(keras.callbacks.Callback):
 
     def paths(self):
         """The grids so far, oldest first."""
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return sorted(path for path in found if re.fullmatch(r"epoch-\d{4,}\.png", path.name))
+        return matching(self.folder, r"epoch-\d{4,}\.png")
 
 
 def diversity(images):
@@ -120,10 +119,9 @@ class Measure(keras.callbacks.Callback):
         gan.fit(dataset, epochs=10, callbacks=[measure])
         plotting.show_curves({"GAN": ("distance", {"Fréchet": measure.curve("frechet")})})
 
-    What it finds is part of the epoch's log: of the history, the progress bar and CSVLogger's file;
-    `EarlyStopping("frechet", mode="min", patience=6)` can watch it. An epoch without a measurement
-    repeats the last one, so that patience counts epochs. `RecipeModel.fit` puts it before the other
-    callbacks; for another `keras.Model`, name it first.
+    What it finds is part of the epoch's log, which `EarlyStopping("frechet", mode="min")` can
+    watch; an epoch without a measurement repeats the last one, so that patience counts epochs.
+    `RecipeModel.fit` puts it before the other callbacks; for another `keras.Model`, name it first.
 
     Args:
         measure: function of the model that returns a dict, name -> number. What is random in it
@@ -188,12 +186,9 @@ class StopOnNaN(keras.callbacks.Callback):
     `RecipeModel.fit` adds it to every training. (Keras' TerminateOnNaN looks at `loss` alone, and
     ends the training as if it were done.)
 
-    Args:
-        resume: the training's `Resume`, if it has one.
-
     Raises:
         FloatingPointError: a value of the log is NaN or infinite. The message names epoch, step,
-            all values that are, and the last checkpoint.
+            all values that are, and the last checkpoint of the training's `resume`, if it has one.
     """
 
     def __init__(self, resume=None):

@@ -47,15 +47,8 @@ def training_state(model):
 
 
 def broadcast_from_chief(model, number):
-    """Gives every machine what the first one has: the training state of the model, and a number.
-
-    Args:
-        model: one that was made and compiled under the strategy.
-        number: int.
-
-    Returns:
-        int, the `number` of the first machine.
-    """
+    """Gives every machine the training state that the first one's model has, which was made and
+    compiled under the strategy; returns the first one's `number`, an int."""
     strategy = model.distribute_strategy
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
         return number

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import re
 import uuid
 from pathlib import Path
 
@@ -15,8 +14,8 @@ from recipes.training.callback_state import bring_back, cut_log, numbered, remem
 from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
 from recipes.training.distribution import broadcast_from_chief, training_state
 
-NAME = re.compile(r"resume-\d{4,}\.npz")
-LEFT = re.compile(r"\.(part\.)?resume-\d{4,}\.npz(\.lock|\.holder)?")  # by a kill
+NAME = r"resume-\d{4,}\.npz"
+LEFT = rf"\.(part\.)?{NAME}(\.lock|\.holder)?"  # by a kill
 HELD = {}  # the locks of this process: folder -> ExitStack
 # What the callbacks of a training had seen before its first epoch: its start -> JSON. Should that
 # epoch be interrupted, and the same callbacks be given to the next `fit`, they have seen a part.
@@ -33,17 +32,14 @@ class Resume(keras.callbacks.Callback):
         resume.clear()
 
     Before the first epoch and after each one it writes a file: weights, optimizers, random
-    generators, settings, history, and what Keras' callbacks have seen. The file gets its name when
-    all of it is on the disk: whenever the process dies, the last one is whole. (Keras'
-    BackupAndRestore writes weights and epoch number to two files; a kill between the two repeats
-    an epoch on weights that have had it.) Should a disk damage it later, the one before is taken.
+    generators, settings, history, and what Keras' callbacks have seen. Whenever the process dies,
+    the last one is whole. (A kill between the two files of Keras' BackupAndRestore repeats an epoch
+    on weights that have had it.) Should a disk damage it later, the one before is taken. The files
+    stay until `clear`, should the process die before the model was saved.
 
     If a training is interrupted and its cell run again, the same model goes back to the start of
     the epoch that was cut short, the first one too. Another model starts a first epoch as it is.
-
-    The files stay until `clear`: if the process dies after the training, but before its model was
-    saved, the next run finds the training done. From `restore` to the end of `fit` the folder is
-    locked against other processes.
+    From `restore` to the end of `fit` the folder is locked against other processes.
 
     `RecipeModel.fit` puts this callback after all others, and lets it restore them. For another
     `keras.Model` of one optimizer, pass `arrange_callbacks([..., resume], model)`. A callback of
@@ -165,7 +161,7 @@ class Resume(keras.callbacks.Callback):
 
     def checkpoints(self):
         """The files, oldest first."""
-        return sorted(self._files(NAME))
+        return files.matching(self.folder, NAME)
 
     def newest(self):
         """The checkpoint of the last epoch that is done."""
@@ -242,12 +238,8 @@ class Resume(keras.callbacks.Callback):
         self._unlock()
 
     def _tidy(self):
-        for path in self._files(LEFT):
+        for path in files.matching(self.folder, LEFT):
             path.unlink(missing_ok=True)
-
-    def _files(self, pattern):
-        found = self.folder.iterdir() if self.folder.is_dir() else ()
-        return [path for path in found if pattern.fullmatch(path.name)]
 
     def _lock(self):
         key = self.folder.resolve()

@@ -25,7 +25,6 @@ MODES = ("reduced", "short", "full")  # those of a notebook's form
 DRIVE = Path("/content/drive")  # where Colab puts it
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
 
-
 _mode = "reduced"  # what `setup` was given
 
 
@@ -51,14 +50,11 @@ def setup(mode, seed, deterministic=False):
         _multi_worker()  # which has to come before TensorFlow's first operation
     keras.config.set_dtype_policy(POLICIES[precision])
     set_seed(seed, deterministic)
-    devices = tf.config.list_physical_devices("GPU")
-    names = [
-        tf.config.experimental.get_device_details(d).get("device_name", d.name) for d in devices
-    ]
+    details = tf.config.experimental.get_device_details
+    gpus = [details(d).get("device_name", d.name) for d in tf.config.list_physical_devices("GPU")]
+    each = f" on each of {machines()} machines" if machines() > 1 else ""
     print(
-        f"mode {mode} | {', '.join(names) or 'CPU'}"
-        f"{f' on each of {machines()} machines' if machines() > 1 else ''} | "
-        f"{precision} | seed {seed} | "
+        f"mode {mode} | {', '.join(gpus) or 'CPU'}{each} | {precision} | seed {seed} | "
         f"TensorFlow {tf.__version__}, Keras {keras.__version__}, "
         f"Python {platform.python_version()}"
     )
@@ -124,12 +120,10 @@ def output_dir(name, drive=False):
 
 
 def set_seed(seed, deterministic=False):
-    """Seeds Python, NumPy, TensorFlow and Keras.
+    """Seeds Python, NumPy, TensorFlow and Keras with an int.
 
-    Args:
-        seed: int.
-        deterministic: makes TensorFlow's operations deterministic too, where they are not (on a
-            GPU); slower, and without XLA.
+    `deterministic` makes TensorFlow's operations deterministic too, where they are not (on a GPU);
+    slower, and without XLA.
     """
     keras.utils.set_random_seed(seed)
     if deterministic:
