@@ -128,6 +128,12 @@ def test_show_training_takes_the_first_and_the_last_epoch(tmp_path):
     assert len(plotting.show_training(paths[:1]).axes) == 1
 
 
+@pytest.mark.parametrize("name", FIGURES)
+def test_text_is_large_enough_to_read(name):
+    texts = [text for text in figure(name).findobj(Text) if text.get_text()]
+    assert min([text.get_fontsize() for text in texts], default=9) >= 8  # points
+
+
 def test_outside_of_a_notebook_nothing_is_displayed(capsys):
     pytest.importorskip("IPython")  # that it has been imported makes no notebook
     assert plotting.display_image(np.zeros((2, 2, 3), np.uint8)) is None
