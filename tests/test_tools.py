@@ -16,6 +16,7 @@ import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
+from benchmarks import variants
 from tools import common, pages, render, run
 from tools import test as driver
 
@@ -457,3 +458,19 @@ def test_a_transparent_figure_stays_transparent():
     [(kind, data)] = render.smaller(base64.b64encode(buffer.getvalue()).decode()).items()
     again = Image.open(io.BytesIO(base64.b64decode(data)))
     assert (kind, again.getpixel((9, 9))) == ("image/png", (0, 0, 255, 60))
+
+
+def test_a_variant_takes_the_place_of_what_a_notebook_assigns():
+    notebook = common.read_notebook(common.find_notebooks(common.ROOT, ["02_ssgan"])[0])
+    variants.replace(notebook, "SEED = 3; GENERATOR = {}")
+    cells = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert sum(line == "SEED = 3" for cell in cells for line in cell.splitlines()) == 1
+    [parameters] = [cell for cell in cells if "WIDTH = choose(" in cell]
+    assert "GENERATOR = {}\n# pixels by which" in parameters  # it took five lines before
+
+
+@pytest.mark.parametrize("variant", ["NOTHING = 1", "x.y = 1", "print(1)", "images = 1"])
+def test_a_variant_of_something_else_is_refused(variant):
+    notebook = common.read_notebook(common.find_notebooks(common.ROOT, ["02_ssgan"])[0])
+    with pytest.raises(ValueError, match="NOTHING: the notebook assigns|NAME=value|images: the no"):
+        variants.replace(notebook, variant)
