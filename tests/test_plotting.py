@@ -195,6 +195,14 @@ def test_curves_have_their_reference_lines():
     assert scores.texts[0].get_text() == "chance"
 
 
+def test_panels_of_the_same_curves_share_a_legend():
+    same = {"one": [1, 2], "two": [2, 1]}
+    made = plotting.show_curves({"A": ("y", same), "B": ("y", same)})
+    assert [text.get_text() for text in made.legends[0].get_texts()] == ["one", "two"]
+    assert [axis.get_legend() for axis in made.axes] == [None, None]
+    assert not figure("curves").legends  # its panels have other curves
+
+
 @pytest.mark.parametrize(("period", "place"), [(2, 15), (4, 7), (8, 3)])
 def test_the_spectrum_shows_the_period_of_a_grid(period, place):
     real = np.random.default_rng(0).normal(size=(20, 32, 32, 3))

@@ -33,7 +33,13 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
         axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
         axis.xaxis.get_major_locator().set_params(integer=xlabel == "epoch")
         axis.grid()
-        axis.legend()
+    names = {tuple(curves) for _, curves in panels.values()}
+    if len(panels) > 1 and len(names) == 1:  # one legend for all, where it hides no curve
+        lines = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*lines, loc="outside lower center", ncols=6)
+    else:
+        for axis in axes.flat:
+            axis.legend()
     return finish(figure, title)
 
 
