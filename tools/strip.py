@@ -2,8 +2,8 @@
 
     RECIPES_DATA_DIR=... .venv/bin/python -m tools.strip build/render
 
-Nothing in it is from a data set that may not be shown: digits are generated, streets, landscapes
-and scenes are drawn, and the photo comes with Matplotlib.
+Nothing in it is from a data set that may not be shown: the street and the scene are drawn, and the
+photo comes with Matplotlib. Few panels and large letters, so that it can be read on a phone.
 """
 
 import argparse
@@ -14,18 +14,17 @@ import matplotlib.cbook
 import matplotlib.pyplot as plt
 import numpy as np
 from PIL import Image
-from toyworlds import landscapes, scenes, streets
+from toyworlds import scenes, streets
 
 from recipes import backbones, fgsm, plotting
-from recipes.captioning import Captioner, generate
+from recipes.captioning import Captioner, attention_in_boxes, generate
 from recipes.classifiers import predict
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
-from recipes.dcgan import DCGAN
 from recipes.translation import translate
 from tools import common
 
-SIDE = 200  # pixels of a panel
+SIDE = 360  # pixels of a panel
 SIZE = 64  # pixels of a translated image
 EPSILON = 0.01  # of the attack
 
@@ -38,23 +37,11 @@ def find(outputs, name):
     return found[0]
 
 
-def digits(outputs):
-    gan = keras.models.load_model(find(outputs, "dcgan.keras"), {"DCGAN": DCGAN})
-    yield "DCGAN: digits", plotting.mosaic(gan.generate(16, seed=3), columns=4)
-
-
 def street(outputs):
     generator = keras.models.load_model(find(outputs, "03_pix2pix/generator.keras"))
     _, labels = streets.scene(3, SIZE, day="clear", colours=2)
-    yield "a label map", labels
-    yield "Pix2Pix: a street", plotting.to_uint8(translate(generator, labels))
-
-
-def season(outputs):
-    generator = keras.models.load_model(find(outputs, "summer2winter.keras"))
-    summer = landscapes.landscape(10_003, size=SIZE)
-    yield "a summer", summer
-    yield "CycleGAN: a winter", plotting.to_uint8(translate(generator, summer))
+    yield "label map", labels
+    yield "→ street", plotting.to_uint8(translate(generator, labels))
 
 
 def attack(outputs):
@@ -65,20 +52,25 @@ def attack(outputs):
     photo = scale(image_files.load([path], network.input_shape[1:3]))
     both = np.concatenate([photo, fgsm.fgsm(network, photo, epsilon=EPSILON)])
     labels, _ = predict(network, both)
-    for how, image, label in zip(("", "FGSM: "), both, labels, strict=True):
+    for how, image, label in zip(("", "→ "), both, labels, strict=True):
         yield f"{how}{names[label].replace('_', ' ')}", plotting.to_uint8(image)
 
 
-def attention(outputs, seed=20_011):
+def attention(outputs, seeds=range(20_000, 20_030)):
+    """Of some scenes, the noun whose attention is most in its box."""
     captioner = Captioner.load(find(outputs, "07_attention_captioning/captioner"))
-    image = np.asarray(scenes.draw(seed, 224)[0])
-    made = generate(captioner.model, captioner.extractor([image]), 3)
-    words = captioner.vocabulary.tokens(made.words[0])
-    maps, grid = made.attention[0][: len(words)], captioner.extractor.shape[:2]
-    yield "a scene", image
-    named = {word for forms in scenes.nouns().values() for word in forms}
-    word = next(i for i, word in enumerate(words) if word in named)
-    yield f"attention for “{words[word]}”", plotting.attention_panels(image, maps, grid)[word]
+    drawn, grid = [scenes.draw(seed, 224) for seed in seeds], captioner.extractor.shape[:2]
+    made = generate(captioner.model, captioner.extractor([image for image, _ in drawn]), 3)
+    found = []
+    for (image, objects), numbers, maps in zip(drawn, made.words, made.attention, strict=True):
+        words = captioner.vocabulary.tokens(numbers)
+        boxes = [(x["category"], np.array(x["box"]) / 224) for x in objects]
+        for noun in attention_in_boxes(words, maps, grid, boxes, scenes.nouns()):
+            if noun.area < 0.2:  # of a lake, any attention would be inside
+                place = words.index(noun.word)
+                found.append((noun.share, noun.word, image, maps[: len(words)], place))
+    _, word, image, maps, place = max(found, key=lambda noun: noun[0])
+    yield f"where is “{word}”?", plotting.attention_panels(image, maps, grid)[place]
 
 
 def square(image):
@@ -93,11 +85,11 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("outputs", type=Path)
     outputs = parser.parse_args().outputs
-    panels = [x for make in (digits, street, season, attack, attention) for x in make(outputs)]
-    figure, axes = plt.subplots(1, len(panels), figsize=(2.05 * len(panels), 2.4), dpi=100)
+    panels = [x for make in (attack, street, attention) for x in make(outputs)]
+    figure, axes = plt.subplots(1, len(panels), figsize=(3.66 * len(panels), 4.2), dpi=100)
     for axis, (title, image) in zip(axes, panels, strict=True):
         axis.imshow(square(image))
-        axis.set_title(title, fontsize=13)
+        axis.set_title(title, fontsize=27)
         axis.axis("off")
     figure.subplots_adjust(left=0.002, right=0.998, bottom=0, top=0.87, wspace=0.03)
     figure.savefig(common.ROOT / "docs/strip.png")
