@@ -18,7 +18,7 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
         references: dict, title of a panel -> dict of name -> y, drawn as thin horizontal lines:
             what a balanced GAN or chance would give.
     """
-    figure = Figure((WIDTH if len(panels) > 1 else 0.7 * WIDTH, 2.9), layout="constrained")
+    figure = Figure((WIDTH if len(panels) > 1 else 0.7 * WIDTH, 3.3), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (panel, (ylabel, curves)) in zip(axes.flat, panels.items(), strict=True):
         for i, (name, values) in enumerate(curves.items()):
@@ -33,13 +33,8 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
         axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
         axis.xaxis.get_major_locator().set_params(integer=xlabel == "epoch")
         axis.grid()
-    names = {tuple(curves) for _, curves in panels.values()}
-    if len(panels) > 1 and len(names) == 1:  # one legend for all, where it hides no curve
-        lines = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*lines, loc="outside lower center", ncols=6)
-    else:
-        for axis in axes.flat:
-            axis.legend()
+        # Below, where it hides no curve.
+        axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, columnspacing=1)
     return finish(figure, title)
 
 
