@@ -70,7 +70,7 @@ def attention(outputs, seeds=range(20_000, 20_030)):
                 place = words.index(noun.word)
                 found.append((noun.share, noun.word, image, maps[: len(words)], place))
     _, word, image, maps, place = max(found, key=lambda noun: noun[0])
-    yield f"where is “{word}”?", plotting.attention_panels(image, maps, grid)[place]
+    yield f"attention: {word}", plotting.attention_panels(image, maps, grid)[place]
 
 
 def square(image):
