@@ -11,7 +11,8 @@ from recipes import translation
 from tools import common
 
 PARAMETERS = {
-    "WIDTH": 4, "BASE_FILTERS": 4, "EMA_DECAY": 0.9, "HALVINGS": 2, "GENERATOR": {"width": 4},
+    "WIDTH": 4, "BASE_FILTERS": 4, "EMA_DECAY": 0.9, "HALVINGS": 2, "NORM": "instance",
+    "GENERATOR": {"width": 4},
 }  # fmt: skip
 
 
