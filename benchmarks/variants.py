@@ -23,24 +23,35 @@ def replace(notebook, variant):
     Raises:
         ValueError: it is not made of assignments to names that the notebook assigns just once.
     """
-    for new in ast.parse(variant).body:
-        if not isinstance(new, ast.Assign) or not isinstance(new.targets[0], ast.Name):
+    news = ast.parse(variant).body
+    if not news:
+        raise ValueError("NAME=value is needed")
+    for new in news:
+        if not isinstance(new, ast.Assign) or [type(x) for x in new.targets] != [ast.Name]:
             raise ValueError(f"{ast.unparse(new)!r}: NAME=value is needed")
-        name, places = new.targets[0].id, []
+        name, places, times = new.targets[0].id, [], 0
         for cell in notebook.cells:
             if cell.cell_type == "code":
-                places += [(cell, old) for old in ast.parse(cell.source).body if sets(old, name)]
-        if len(places) != 1:
-            raise ValueError(f"{name}: the notebook assigns it {len(places)} times, not once")
+                tree = ast.parse(cell.source)
+                times += sum(
+                    isinstance(x, ast.Name) and x.id == name and isinstance(x.ctx, ast.Store)
+                    for x in ast.walk(tree)
+                )
+                places += [(cell, old) for old in tree.body if sets(old, name)]
+        if (times, len(places)) != (1, 1):
+            raise ValueError(f"{name}: the notebook has to assign it once, in a line of its own")
         [(cell, old)] = places
-        lines = cell.source.splitlines()
+        lines = cell.source.split("\n")
         lines[old.lineno - 1 : old.end_lineno] = [ast.unparse(new)]
         cell.source = "\n".join(lines)
 
 
 def sets(statement, name):
-    return isinstance(statement, ast.Assign) and any(
-        isinstance(target, ast.Name) and target.id == name for target in statement.targets
+    """Whether it is `name = ...`, and begins its line."""
+    return (
+        isinstance(statement, ast.Assign)
+        and statement.col_offset == 0
+        and [x.id for x in statement.targets if isinstance(x, ast.Name)] == [name]
     )
 
 

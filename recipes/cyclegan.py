@@ -148,7 +148,8 @@ class CycleGAN(GAN):
     def test_step(self, data):
         x, y = data
         g, f = self.for_inference("generator_g"), self.for_inference("generator_f")
-        return {"cycle_loss": losses.l1(x, f(g(x))) + losses.l1(y, g(f(y)))}
+        loss = losses.l1(x, f(g(x))) + losses.l1(y, g(f(y)))
+        return self.report_held_out(tf.shape(x)[0], cycle_loss=loss)
 
     def translate(self, images, back=False):
         """Translates images of any size, x to y, or y to x if `back`; see `translation`."""

@@ -65,7 +65,8 @@ class Pix2Pix(GAN):
 
     def test_step(self, data):
         inputs, targets = data
-        return {"l1_loss": losses.l1(targets, self(inputs))}
+        loss = losses.l1(targets, self(inputs))
+        return self.report_held_out(tf.shape(inputs)[0], l1_loss=loss)
 
     def translate(self, images):
         """Translates images of any height and width; see `translation.translate`."""

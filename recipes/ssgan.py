@@ -14,7 +14,7 @@ from keras import layers
 from recipes import losses
 from recipes.layers import RandomShift, batch_norm, upsample
 from recipes.training.base import LatentGAN
-from recipes.training.checks import check_labels, first_batch, without_column
+from recipes.training.checks import check_labels, without_column
 
 
 def build_generator(latent_dim=100, width=128, norm=False, upsampling="transposed"):
@@ -166,14 +166,14 @@ class SSGAN(LatentGAN):
         self.accuracy.update_state(labels, self(images))
         return {"accuracy": self.accuracy.result()}
 
-    def evaluate(self, x=None, y=None, **kwargs):
-        """Accuracy on images and class numbers; two arrays, or a dataset of `(images, labels)`."""
-        self.check_unweighted(kwargs)
-        x, (images, labels) = first_batch(x, y, kwargs.get("batch_size"))
+    def check_held_out(self, batch):
+        try:
+            images, labels = batch
+        except (TypeError, ValueError):
+            raise ValueError("evaluate: images and their class numbers are needed") from None
         self.check_input(self.classifier, images, "images")
-        labels = without_column(labels if y is None else y)
-        check_labels(labels, "labels", self.classifier.output_shape[-1])
-        return super().evaluate(x, y, **kwargs)
+        labels = without_column(labels)
+        check_labels(labels, "labels", self.classifier.output_shape[-1], len(images))
 
     def check_batch(self, batch):
         try:

@@ -1,7 +1,10 @@
 """Archives of every kind: whole, damaged, hostile and senseless ones."""
 
+import bz2
 import errno
+import gzip
 import io
+import lzma
 import os
 import shutil
 import stat
@@ -248,6 +251,28 @@ def test_unpack_of_archives_with_any_byte_wrong(sets):
             except ValueError as error:  # any other error fails the test
                 assert "set.bin cannot be unpacked" in str(error)  # noqa: PT017
             shutil.rmtree(sets / "set", ignore_errors=True)
+
+
+@pytest.mark.parametrize("kind", FORMATS[1:])
+@pytest.mark.parametrize("damage", ["a bit of a header", "cut at a header", "cut in it", "zeros"])
+def test_a_tar_that_seems_to_end_early_is_refused(tmp_path, sets, kind, damage):
+    with tarfile.open(sets / "set.bin", "w") as archive:
+        for i in range(8):
+            member = tarfile.TarInfo(f"{i}.txt")
+            member.size = 1000
+            archive.addfile(member, io.BytesIO(bytes(1000)))
+    raw, third = bytearray((sets / "set.bin").read_bytes()), 2 * 1536  # begins the third member
+    if damage == "a bit of a header":
+        raw[third + 20] ^= 1
+    elif damage == "zeros":
+        raw[third : third + 1536] = bytes(1536)
+    else:
+        raw = raw[: third + 300 * (damage == "cut in it")]
+    packers = {"tar": bytes, "tar.gz": gzip.compress, "tar.bz2": bz2.compress}
+    (sets / "set.bin").write_bytes(packers.get(kind, lzma.compress)(bytes(raw)))
+    with pytest.raises(ValueError, match="damaged or cut off"):
+        unpack(sets / "set.bin", sets / "set")
+    check_nothing_unpacked(tmp_path, sets / "set.bin")
 
 
 def test_unpack_onto_a_full_disk(tmp_path, sets, monkeypatch):

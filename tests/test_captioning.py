@@ -394,6 +394,21 @@ def test_batches_do_not_change_the_captions(learned):
 # Evaluation
 
 
+def test_bleu_of_captions_shorter_than_four_words():
+    same = ["two dogs", "a red bird sits on a tree", "surfing"]
+    assert set(bleu([[text] for text in same], same).values()) == {1.0}
+    # 3 of 4 words, 1 of 2 pairs, no three: of captions of 3 words and of 1.
+    scores = bleu([["a black dog"], ["cats"]], ["a black cat", "cats"])
+    assert scores["BLEU-1"] == pytest.approx(3 / 4)
+    assert scores["BLEU-2"] == pytest.approx((3 / 4 * 1 / 2) ** 0.5)
+    assert scores["BLEU-3"] == 0
+
+
+def test_captions_that_are_no_lists_are_refused():
+    with pytest.raises((TypeError, ValueError), match="list"):
+        CaptionBatches(np.zeros((2, 3)), ["dog", "cat"], Vocabulary(["dog"]), batch_size=2, seed=0)
+
+
 def test_bleu_is_that_of_the_paper():
     scores = bleu([["A cat sat on the mat .", "the cat is there"]], ["the the cat sat on"])
     # 1-grams the (1 at most in a reference, and 1), cat, sat, on: 4 of 5; 2-grams: 3 of 4 ...

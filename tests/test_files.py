@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from recipes.datasets import files
+from recipes.training.checkpoints import remove
 from tools.soak import Killed, Operations, die
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -340,3 +341,17 @@ def test_a_folder_whose_system_knows_no_locks_is_written_all_the_same(sets, monk
     monkeypatch.setattr(fcntl, "flock", refuse)
     files.save_json(sets / "a.json", {"a": 1})
     assert json.loads((sets / "a.json").read_text()) == {"a": 1}
+
+
+def test_files_are_sorted_by_number_beyond_four_digits(tmp_path):
+    for number in (10_000, 9_999, 1):
+        (tmp_path / f"resume-{number:04}.npz").touch()
+    found = files.matching(tmp_path, r"resume-\d+\.npz")
+    assert [path.name for path in found] == [f"resume-{n}.npz" for n in ("0001", 9_999, 10_000)]
+
+
+def test_a_backup_that_is_a_hard_link_outlives_what_is_removed(tmp_path):
+    (tmp_path / "a.npz").write_bytes(b"weights")
+    os.link(tmp_path / "a.npz", tmp_path / "backup.npz")
+    remove(tmp_path / "a.npz")
+    assert (tmp_path / "backup.npz").read_bytes() == b"weights"

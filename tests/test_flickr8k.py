@@ -521,6 +521,7 @@ def test_boxes(root):
 
 @pytest.mark.parametrize(
     "row", ["a.jpg,dog,1,2,x,4,5,6", "a.jpg,dog,1,2,3,4,0,6", "a.jpg, ,1,2,3,4,5,6",
+            "a.jpg,dog,3,2,1,4,5,6", "a.jpg,dog,nan,2,3,4,5,6",
             "a.jpg,stra\xdfe,1,2,3,4,5,6"],
 )  # fmt: skip
 def test_boxes_that_are_damaged(root, row):

@@ -152,6 +152,11 @@ def test_show_attack_magnifies_the_perturbation():
     np.testing.assert_array_equal(axes[4].images[0].get_array(), [[255, 0], [128, 128]])
 
 
+def test_rows_of_unequal_counts_are_refused():
+    with pytest.raises(ValueError, match=r"\{'real': 3, 'fake': 1\}"):
+        plotting.show_rows({"real": COLOURED, "fake": COLOURED[:1]})
+
+
 def test_show_captions_breaks_long_lines():
     photos = [np.zeros((4, 6, 3), np.uint8), np.zeros((9, 5, 3), np.uint8)]
     axes = plotting.show_captions(photos, ["a dog\na cat", "word " * 20]).axes

@@ -109,8 +109,18 @@ def test_tf_config_says_how_many_machines_and_which_is_the_first(
     assert mode.output_dir("x").is_relative_to(tmp_path) == chief
 
 
-@pytest.mark.parametrize("config", ["{", "[1]"])
+def test_an_index_may_be_a_text(monkeypatch):
+    task = {"type": "worker", "index": "0"}  # as TensorFlow takes it, too
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": {"worker": ["a:1"]}, "task": task}))
+    assert mode.is_chief()
+
+
+@pytest.mark.parametrize(
+    "config",
+    ["{", "[1]", '{"cluster": null}', '{"task": []}', '{"cluster": {"worker": "a:1"}}']
+    + ['{"task": {"index": "x"}}'],
+)
 def test_a_tf_config_that_cannot_be_read_is_named(monkeypatch, config):
     monkeypatch.setenv("TF_CONFIG", config)
-    with pytest.raises(ValueError, match="TF_CONFIG=.*is not the JSON of a dictionary"):
+    with pytest.raises(ValueError, match="TF_CONFIG=.*is not what TensorFlow takes"):
         mode.strategy()

@@ -14,6 +14,7 @@ from recipes.pix2pix import Pix2Pix
 from recipes.training.batches import Batches, random_jitter, set_epoch
 from recipes.translation import build_patchgan, build_unet, shapes, translate
 from tests.tiny import (
+    GANS,
     assert_equal_weights,
     copies,
     cyclegan,
@@ -228,6 +229,32 @@ def test_evaluate_measures_without_training():
     there, back = gan.translate(gan.translate(x), back=True), gan.translate(gan.translate(y, True))
     expected = np.abs(there - x).mean() + np.abs(back - y).mean()
     assert found["cycle_loss"] == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])
+def test_evaluate_is_the_mean_over_all_images(name):
+    model = GANS[name][0]()
+    model.compile()
+    x, y = np.random.default_rng(0).uniform(-1, 1, (2, 5, 8, 8, 3)).astype("float32")
+    x[4] = -1  # in the last batch, which is smaller
+    whole = model.evaluate(x, y, batch_size=5, verbose=0, return_dict=True)
+    parts = model.evaluate(x, y, batch_size=2, verbose=0, return_dict=True)
+    [value] = whole.values()
+    assert list(parts.values()) == pytest.approx([value], rel=1e-5)
+
+
+@pytest.mark.parametrize("way", ["evaluate", "validation_data"])
+@pytest.mark.parametrize("wrong", [127, np.nan])
+def test_held_out_images_are_checked(way, wrong):
+    model = GANS["pix2pix"][0]()
+    model.compile()
+    x = np.zeros((2, 8, 8, 3), "float32") - 0.5
+    acts = {
+        "evaluate": lambda: model.evaluate(x, x + wrong, verbose=0),
+        "validation_data": lambda: model.fit(x, x, validation_data=(x, x + wrong), verbose=0),
+    }
+    with pytest.raises(ValueError, match="target images"):
+        acts[way]()
 
 
 def test_one_generator_is_enough_to_translate_any_size(tmp_path):

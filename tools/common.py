@@ -108,7 +108,7 @@ def read_json(path):
     """The stored dictionary, or {} where there is none that can be read."""
     try:
         data = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, RecursionError, ValueError):
         return {}
     return data if isinstance(data, dict) else {}
 

@@ -42,7 +42,7 @@ def stored_cells(path):
         for cell in cells:
             cell.update(outputs=[], execution_count=None)
             cell.get("attachments", {}).pop("result.png", None)  # each run puts its own there
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, RecursionError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return cells
 

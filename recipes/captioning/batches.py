@@ -4,7 +4,7 @@ import numpy as np
 import tensorflow as tf
 from keras.utils import pad_sequences
 
-from recipes.captioning.vocabulary import PAD
+from recipes.captioning.vocabulary import PAD, check_lists
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 from recipes.training.checks import check_count, check_seed
 
@@ -39,6 +39,7 @@ class CaptionBatches:
     """
 
     def __init__(self, features, captions, vocabulary, *, batch_size, seed, rows=None, steps=None):
+        check_lists(captions)
         rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
         if len(rows) != len(captions):
             raise ValueError(f"rows: {len(rows)} rows, but captions of {len(captions)} images")

@@ -85,8 +85,13 @@ def _extract(archive, folder):
             with tarfile.open(archive) as file:
                 members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
                 # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
-                while file.fileobj.read(CHUNK):
+                # And at a header that is damaged or cut off, as if it were the end: zeros are.
+                file.fileobj.seek(file.offset)
+                end, rest = file.fileobj.read(tarfile.BLOCKSIZE), b""
+                while not rest.strip(b"\0") and (rest := file.fileobj.read(CHUNK)):
                     pass
+                if len(end) < tarfile.BLOCKSIZE or (end + rest).strip(b"\0"):
+                    raise ValueError(f"it is damaged or cut off after {len(members)} members")
                 _copy(_names(members), file.extractfile, folder)
         else:
             raise ValueError("it is neither a whole zip nor a tar file")

@@ -142,7 +142,7 @@ def boxes(split="train", folder=None, year=None, download=True):
             what = f'image {image} of "images"' if image not in names else f"category {category}"
             raise ValueError(f"{source}: annotation {entry['id']} is of {what}, which is not there")
         try:
-            box = _fractions(*entry["bbox"], *sizes[image])
+            box = fractions(*entry["bbox"], *sizes[image])
         except (TypeError, ArithmeticError, ValueError) as error:
             raise ValueError(
                 f"{source}: annotation {entry['id']} has the box {entry['bbox']}, not a left and "
@@ -157,7 +157,7 @@ def _files(folder):
     return image_names(folder) if folder.is_dir() else {}
 
 
-def _fractions(x, y, width, height, image_width, image_height):
+def fractions(x, y, width, height, image_width, image_height):
     edges = (x / image_width, y / image_height)
     ends = ((x + width) / image_width, (y + height) / image_height)
     if not (width >= 0 and height >= 0 and all(map(math.isfinite, edges + ends))):

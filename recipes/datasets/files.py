@@ -79,7 +79,8 @@ def matching(folder, pattern):
     """The paths in a folder, sorted, whose whole name matches a regular expression; none if there
     is no such folder."""
     found = folder.iterdir() if folder.is_dir() else ()
-    return sorted(path for path in found if re.fullmatch(pattern, path.name))
+    found = (path for path in found if re.fullmatch(pattern, path.name))
+    return sorted(found, key=lambda path: (len(path.name), path.name))  # 10000 after 9999
 
 
 def check_choice(what, value, known):

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from recipes.datasets.archives import find_file, unpack
 from recipes.datasets.captions import CaptionedImages, match, split_by_image
+from recipes.datasets.coco import fractions
 from recipes.datasets.download import fetch
 from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
 from recipes.datasets.image_files import image_names, nfc
@@ -128,12 +129,12 @@ def boxes(folder=None):
         )
     found, row = {}, {}
     try:
-        with open(path, newline="", encoding="utf-8") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             for row in csv.DictReader(file):
                 if row["width"]:
                     word = "".join(filter(str.isalnum, row["phrase"].split()[-1].lower()))
                     x1, y1, x2, y2, width, height = (float(row[name]) for name in BOX_COLUMNS)
-                    box = (x1 / width, y1 / height, (x2 - x1) / width, (y2 - y1) / height)
+                    box = fractions(x1, y1, x2 - x1, y2 - y1, width, height)
                     found.setdefault(nfc(row["image"]), []).append((word, box))
     except (LookupError, TypeError, ArithmeticError, ValueError, csv.Error) as error:
         raise ValueError(f"{path} is damaged ({error!r}) at or after the row {row}") from error

@@ -36,6 +36,9 @@ def show_rows(rows, title=None):
         rows: dict, name -> images as for `show_images`; the counts agree.
         title: of the whole figure.
     """
+    counts = {name: len(row) for name, row in rows.items()}
+    if len(set(counts.values())) != 1:
+        raise ValueError(f"rows: each needs equally many images, but they have {counts}")
     images = [image for row in rows.values() for image in row]
     columns = len(images) // len(rows)
     figure, axes = image_grid(images, columns)

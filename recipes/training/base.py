@@ -58,8 +58,14 @@ class RecipeModel(keras.Model):
         self.check_unweighted(kwargs)
         x, batch = first_batch(x, y, kwargs.get("batch_size"))
         self.check_batch(batch)
-        if kwargs.get("validation_data") is not None or kwargs.get("validation_split"):
+        held_out = kwargs.get("validation_data")
+        if held_out is not None or kwargs.get("validation_split"):
             self.check_can_evaluate()
+        if isinstance(held_out, tuple | list):
+            self.check_held_out(first_batch(*held_out[:2])[1])
+        elif held_out is not None:
+            kwargs["validation_data"], batch = first_batch(held_out)
+            self.check_held_out(batch)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
         callbacks = arrange_callbacks(callbacks, self)
@@ -71,10 +77,18 @@ class RecipeModel(keras.Model):
         finally:
             set_epoch(0)  # of a training that was interrupted, too
 
-    def evaluate(self, *args, **kwargs):
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """`keras.Model.evaluate`, which first shows the first batch to `check_held_out`."""
         self.check_unweighted(kwargs)
         self.check_can_evaluate()
-        return super().evaluate(*args, **kwargs)
+        if not kwargs.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked at it
+            x, batch = first_batch(x, y, batch_size)
+            self.check_held_out(batch)
+        return super().evaluate(x, y, batch_size, **kwargs)
+
+    def check_held_out(self, batch):
+        """Raises `ValueError` unless `batch` is what `test_step` takes."""
+        self.check_batch(batch)
 
     def check_can_evaluate(self):
         """Raises `ValueError` if the model has nothing to evaluate."""
@@ -270,6 +284,13 @@ class GAN(RecipeModel):
         for tracker in self.trackers:
             tracker.update_state(values[tracker.name])
         return {metric.name: metric.result() for metric in self.metrics}
+
+    def report_held_out(self, count, **values):
+        """As `report`, of `evaluate`: means over its rows so far, of which a batch has `count`."""
+        for tracker in self.trackers:
+            if tracker.name in values:
+                tracker.update_state(values[tracker.name], sample_weight=count)
+        return {name: t.result() for t in self.trackers for name in [t.name] if name in values}
 
     def check_input(self, network, images, name):
         """Raises `ValueError` unless `images` are what a network of one input takes."""

@@ -50,7 +50,8 @@ def read_checkpoint(path):
 
 def remove(path):
     # Google Drive keeps what is removed in a bin that counts as used space: leave nothing in it.
-    path.write_bytes(b"")
+    if path.stat().st_nlink == 1 and not path.is_symlink():  # else somebody's backup would go
+        path.write_bytes(b"")
     path.unlink()
 
 

@@ -184,15 +184,22 @@ def machines():
 def is_chief():
     """Whether this machine is the one of them that writes files."""
     cluster, task = _tf_config()["cluster"], _tf_config()["task"]
-    return task.get("type") == "chief" if "chief" in cluster else task.get("index", 0) == 0
+    return task.get("type") == "chief" if "chief" in cluster else int(task.get("index", 0)) == 0
 
 
 def _tf_config():
     text = os.environ.get("TF_CONFIG") or "{}"
     try:
-        return {"cluster": {}, "task": {}, **json.loads(text)}
+        found = {"cluster": {}, "task": {}, **json.loads(text)}
+        cluster, task = found["cluster"], found["task"]
+        if not isinstance(cluster, dict) or not isinstance(task, dict):
+            raise TypeError("cluster and task have to be dictionaries")
+        if not all(isinstance(addresses, list) for addresses in cluster.values()):
+            raise TypeError("each kind in cluster needs a list of addresses")
+        int(task.get("index", 0))
     except (ValueError, TypeError) as error:
-        raise ValueError(f"TF_CONFIG={text!r} is not the JSON of a dictionary: {error}") from None
+        raise ValueError(f"TF_CONFIG={text!r} is not what TensorFlow takes: {error}") from None
+    return found
 
 
 def _read(variable, known, default):
