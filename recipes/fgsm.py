@@ -20,6 +20,7 @@ from keras import layers
 from recipes.attacks import BOUNDS, compiled, direction, log_odds, prepare, project, random_point
 from recipes.plotting import save_png
 from recipes.training import check_keras, checks
+from recipes.training.callbacks import arrange_callbacks
 
 
 def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bounds=BOUNDS):
@@ -167,13 +168,21 @@ class AdversarialTraining(keras.Model):
     def call(self, images, training=False):
         return self.model(images, training=training)
 
-    def fit(self, x=None, y=None, batch_size=None, *args, **kwargs):
+    def save_own_variables(self, store):  # else one that is loaded repeats its random starts
+        store["seed"] = self.seeds.state
+
+    def load_own_variables(self, store):
+        if "seed" in store.keys():  # noqa: SIM118  a store is no dict
+            self.seeds.state.assign(store["seed"])
+
+    def fit(self, x=None, y=None, batch_size=None, *, callbacks=None, **kwargs):
         x, held_out = self.checked(x, y, batch_size), kwargs.get("validation_data")
         if isinstance(held_out, tuple | list):
             self.checked(*held_out[:2], name="validation_data: ")
         elif held_out is not None:
             kwargs["validation_data"] = self.checked(held_out, name="validation_data: ")
-        return super().fit(x, y, batch_size, *args, **kwargs)
+        callbacks = arrange_callbacks(callbacks, self)
+        return super().fit(x, y, batch_size, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         if not kwargs.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked at it

@@ -570,3 +570,20 @@ def test_the_pug_becomes_a_griffon(real):
     grey = photo.mean(-1, keepdims=True)
     with pytest.raises(ValueError, match="images: shape .* in colour"):
         fgsm.fgsm(model, grey, epsilon=0.1)
+
+
+def test_adversarial_training_stops_on_nan():
+    model = fgsm.AdversarialTraining(fgsm.build_classifier(width=2), epsilon=0.3)
+    model.compile(keras.optimizers.SGD(1e38), "sparse_categorical_crossentropy")
+    images = np.random.default_rng(0).uniform(-1, 1, (8, 28, 28, 1)).astype("float32")
+    with pytest.raises(FloatingPointError, match="epoch 1, step 2: loss is"):
+        model.fit(images, np.arange(8), batch_size=4, shuffle=False, verbose=0)
+
+
+def test_adversarial_training_goes_on_with_its_random_starts_when_it_is_loaded(tmp_path):
+    model = fgsm.AdversarialTraining(fgsm.build_classifier(width=2), epsilon=0.3)
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.seeds.next()
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(loaded.seeds.state, model.seeds.state)
