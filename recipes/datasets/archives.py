@@ -84,6 +84,7 @@ def _extract(archive, folder):
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
                 members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
+                named = list(_names(members))
                 # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
                 # And at a header that is damaged or cut off, as if it were the end: zeros are.
                 file.fileobj.seek(file.offset)
@@ -92,7 +93,7 @@ def _extract(archive, folder):
                     pass
                 if len(end) < tarfile.BLOCKSIZE or (end + rest).strip(b"\0"):
                     raise ValueError(f"it is damaged or cut off after {len(members)} members")
-                _copy(_names(members), file.extractfile, folder)
+                _copy(named, file.extractfile, folder)
         else:
             raise ValueError("it is neither a whole zip nor a tar file")
     except Exception as error:  # on damaged files both modules raise almost anything
