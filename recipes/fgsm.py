@@ -176,27 +176,26 @@ class AdversarialTraining(keras.Model):
             self.seeds.state.assign(store["seed"])
 
     def fit(self, x=None, y=None, batch_size=None, *, callbacks=None, **kwargs):
-        x, held_out = self.checked(x, y, batch_size), kwargs.get("validation_data")
-        if isinstance(held_out, tuple | list):
-            self.checked(*held_out[:2], name="validation_data: ")
-        elif held_out is not None:
-            kwargs["validation_data"] = self.checked(held_out, name="validation_data: ")
+        x, batch = checks.first_batch(x, y, batch_size)
+        self.check_batch(batch)
+        if kwargs.get("validation_data") is not None:
+            kwargs["validation_data"], batch = checks.first_held_out(kwargs["validation_data"])
+            self.check_batch(batch, "validation_data: ")
         callbacks = arrange_callbacks(callbacks, self)
         return super().fit(x, y, batch_size, callbacks=callbacks, **kwargs)
 
     def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
         if not kwargs.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked at it
-            x = self.checked(x, y, batch_size)
+            x, batch = checks.first_batch(x, y, batch_size)
+            self.check_batch(batch)
         return super().evaluate(x, y, batch_size, **kwargs)
 
-    def checked(self, x, y=None, batch_size=None, name=""):
-        """What to give to Keras instead of `x`, whose first batch was looked at."""
-        x, batch = checks.first_batch(x, y, batch_size)
+    def check_batch(self, batch, name=""):
+        """Raises `ValueError` unless `batch` holds images and labels that the classifier takes."""
         images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
         checks.check_images(images, f"{name}images", None, *self.bounds)
         classes = compiled(self.model, images).classes
         checks.class_numbers(labels, classes, len(images), f"{name}labels")
-        return x
 
     def train_step(self, data):
         images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)

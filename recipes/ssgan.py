@@ -166,6 +166,12 @@ class SSGAN(LatentGAN):
         self.accuracy.update_state(labels, self(images))
         return {"accuracy": self.accuracy.result()}
 
+    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
+        """Accuracy on images and class numbers; two arrays, or a dataset of `(images, labels)`."""
+        if y is not None:  # all of them, and not those of the first batch alone
+            check_labels(without_column(y), "labels", self.classifier.output_shape[-1])
+        return super().evaluate(x, y, batch_size, **kwargs)
+
     def check_held_out(self, batch):
         try:
             images, labels = batch

@@ -142,3 +142,13 @@ def test_what_is_evaluated_is_looked_at(change, message):
         gan.evaluate(x, y, verbose=0)
     with pytest.raises(ValueError, match=message):
         gan.fit(tiny.few_labels()[1], validation_data=(x, y), verbose=0)
+
+
+def test_every_label_that_is_evaluated_is_checked():
+    gan = ssgan()
+    gan.compile()
+    labels = np.zeros(6, int)
+    labels[5] = 99  # not in the first batch
+    x = np.repeat(images(), 2, 0)[:6]
+    with pytest.raises(ValueError, match="labels from 0 to 99"):
+        gan.evaluate(x, labels, batch_size=2, verbose=0)

@@ -1,5 +1,6 @@
 """Images with captions: what Flickr8k, COCO and captions of your own have in common."""
 
+import math
 from dataclasses import dataclass
 from itertools import accumulate, pairwise
 
@@ -147,3 +148,14 @@ def match(names, there, captions, place, source, skip_missing=False):
 
 def _lines(faults):
     return "".join(f"\n  {fault}" for fault in faults)
+
+
+def fractions(x, y, width, height, image_width, image_height):
+    """A box in fractions of its image, cut at the edges; `ValueError` if it is none."""
+    edges = (x / image_width, y / image_height)
+    ends = ((x + width) / image_width, (y + height) / image_height)
+    if not (width >= 0 and height >= 0 and all(map(math.isfinite, edges + ends))):
+        raise ValueError
+    # Some boxes reach beyond the edge by a fraction of a pixel.
+    left, upper, right, lower = (min(max(at, 0.0), 1.0) for at in edges + ends)
+    return left, upper, right - left, lower - upper

@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import math
 import os
 import sys
 import time
@@ -15,7 +14,7 @@ from tqdm.contrib.concurrent import thread_map
 
 from recipes.datasets import files
 from recipes.datasets.archives import find_file
-from recipes.datasets.captions import CaptionedImages, match, sample
+from recipes.datasets.captions import CaptionedImages, fractions, match, sample
 from recipes.datasets.download import download as download_file
 from recipes.datasets.download import fetch
 from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
@@ -155,16 +154,6 @@ def boxes(split="train", folder=None, year=None, download=True):
 
 def _files(folder):
     return image_names(folder) if folder.is_dir() else {}
-
-
-def fractions(x, y, width, height, image_width, image_height):
-    edges = (x / image_width, y / image_height)
-    ends = ((x + width) / image_width, (y + height) / image_height)
-    if not (width >= 0 and height >= 0 and all(map(math.isfinite, edges + ends))):
-        raise ValueError
-    # Some boxes reach beyond the edge by a fraction of a pixel.
-    left, upper, right, lower = (min(max(at, 0.0), 1.0) for at in edges + ends)
-    return left, upper, right - left, lower - upper
 
 
 def _find(kind, split, folder, year, download):

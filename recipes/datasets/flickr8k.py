@@ -4,8 +4,7 @@ import csv
 from pathlib import Path
 
 from recipes.datasets.archives import find_file, unpack
-from recipes.datasets.captions import CaptionedImages, match, split_by_image
-from recipes.datasets.coco import fractions
+from recipes.datasets.captions import CaptionedImages, fractions, match, split_by_image
 from recipes.datasets.download import fetch
 from recipes.datasets.files import MissingDataError, check_choice, data_root, read_bytes
 from recipes.datasets.image_files import image_names, nfc

@@ -7,7 +7,7 @@ import tensorflow as tf
 from recipes.training import check_keras, distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
-from recipes.training.checks import check_images, first_batch, only_part
+from recipes.training.checks import check_images, first_batch, first_held_out, only_part
 from recipes.training.resume import Resume
 
 
@@ -61,10 +61,8 @@ class RecipeModel(keras.Model):
         held_out = kwargs.get("validation_data")
         if held_out is not None or kwargs.get("validation_split"):
             self.check_can_evaluate()
-        if isinstance(held_out, tuple | list):
-            self.check_held_out(first_batch(*held_out[:2])[1])
-        elif held_out is not None:
-            kwargs["validation_data"], batch = first_batch(held_out)
+        if held_out is not None:
+            kwargs["validation_data"], batch = first_held_out(held_out)
             self.check_held_out(batch)
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
@@ -287,10 +285,12 @@ class GAN(RecipeModel):
 
     def report_held_out(self, count, **values):
         """As `report`, of `evaluate`: means over its rows so far, of which a batch has `count`."""
+        means = {}
         for tracker in self.trackers:
             if tracker.name in values:
                 tracker.update_state(values[tracker.name], sample_weight=count)
-        return {name: t.result() for t in self.trackers for name in [t.name] if name in values}
+                means[tracker.name] = tracker.result()
+        return means
 
     def check_input(self, network, images, name):
         """Raises `ValueError` unless `images` are what a network of one input takes."""

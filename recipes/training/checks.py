@@ -166,6 +166,13 @@ def first_batch(x, y=None, batch_size=None):
     return x, (rows, keras.tree.map_structure(lambda part: part[: batch_size or 32], y))
 
 
+def first_held_out(validation_data):
+    """As `first_batch`, of the `validation_data` of `fit`."""
+    if isinstance(validation_data, tuple | list):
+        return validation_data, first_batch(*validation_data[:2])[1]
+    return first_batch(validation_data)
+
+
 def only_part(batch):
     """A batch of images alone, out of the `(images,)` that Keras makes of it for some datasets."""
     return batch[0] if isinstance(batch, tuple) and len(batch) == 1 else batch
