@@ -250,7 +250,7 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
 
     Args:
         dataset: a `tf.data.Dataset` of batches (images, labels), or a pair of arrays.
-        epsilons: list of floats.
+        epsilons: list of floats, or one.
         attack: `fgsm`, `pgd`, `random_signs`, `apgd`, `square`, or a function with their arguments.
         batch_size: how many images are attacked at once, at most.
         **options: go to the attack: `steps=20`, `norm=2`, `bounds=(0, 1)`.
@@ -258,6 +258,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
     Returns:
         float array in [0, 1], `(epsilons,)`.
     """
+    checks.check_epsilon(epsilons, many=True)
+    epsilons = np.atleast_1d(epsilons)
     right, total = np.zeros(len(epsilons)), 0
     for images, labels in batches(model, dataset, batch_size):
         total += len(labels)
@@ -356,6 +358,8 @@ def random_point(shape, seed, norm):
 
 def prepare(model, images, labels, norm, bounds, targeted=False, norms=("inf", 2)):
     """What an attack was given, checked: the compiled model, float32 images, int64 labels."""
+    if norm == np.inf:
+        raise ValueError('norm inf: write "inf", in quotes')
     check_choice("norm", norm, norms)
     checks.check_images(images, "images", None, *checks.check_bounds(bounds))
     images = tf.cast(images, tf.float32)

@@ -20,7 +20,7 @@ from keras import layers
 from recipes.attacks import BOUNDS, compiled, direction, log_odds, prepare, project, random_point
 from recipes.plotting import save_png
 from recipes.training import check_keras, checks
-from recipes.training.callbacks import arrange_callbacks
+from recipes.training.base import RecipeModel
 
 
 def fgsm(model, images, labels=None, *, epsilon, targeted=False, norm="inf", bounds=BOUNDS):
@@ -77,11 +77,10 @@ def pgd(
     """
     checks.check_count("steps", steps)
     checks.check_seed(seed)
-    if not (step_size is None or step_size > 0) or momentum < 0 or not 0 <= diversity <= 1:
-        raise ValueError(
-            f"step_size {step_size} has to be above 0, momentum {momentum} 0 or more, "
-            f"diversity {diversity} from 0 to 1"
-        )
+    if step_size is not None:
+        checks.check_number("step_size", step_size, above=True)
+    checks.check_number("momentum", momentum)
+    checks.check_number("diversity", diversity, most=1)
     logits, images, labels = prepare(model, images, labels, norm, bounds, targeted)
     epsilon, rng = checks.check_epsilon(epsilon), np.random.default_rng(seed)
     size = (2.5 * epsilon / steps if step_size is None else step_size) * (-1 if targeted else 1)
@@ -131,7 +130,7 @@ def diversified(images, rng):
 
 
 @keras.saving.register_keras_serializable(package="recipes")
-class AdversarialTraining(keras.Model):
+class AdversarialTraining(RecipeModel):
     """A wrapper for `fit` that trains a classifier on images that attack it.
 
         defence = AdversarialTraining(classifier, epsilon=0.2)
@@ -150,15 +149,16 @@ class AdversarialTraining(keras.Model):
     """
 
     def __init__(self, model, epsilon, clean_share=0.5, steps=1, bounds=BOUNDS, seed=0, **kwargs):
-        super().__init__(**kwargs)
         checks.check_epsilon(epsilon)
         checks.check_count("steps", steps)
-        if not 0 <= clean_share <= 1:
-            raise ValueError(f"clean_share {clean_share}: it has to be from 0 to 1")
-        self.model, self.epsilon, self.steps = model, float(epsilon), steps
-        self.clean_share, self.bounds, self.seed = clean_share, checks.check_bounds(bounds), seed
-        self.seeds = keras.random.SeedGenerator(seed)
+        checks.check_number("clean_share", clean_share, most=1)
+        settings = dict(
+            epsilon=float(epsilon), clean_share=clean_share, steps=steps,
+            bounds=checks.check_bounds(bounds), seed=seed,
+        )  # fmt: skip
         compiled(model)  # here, because it raises what is wrong with the model
+        super().__init__(settings, **kwargs)
+        self.model, self.seeds = model, keras.random.SeedGenerator(seed)
         self.built = True
 
     @property
@@ -168,42 +168,15 @@ class AdversarialTraining(keras.Model):
     def call(self, images, training=False):
         return self.model(images, training=training)
 
-    def save_own_variables(self, store):  # else one that is loaded repeats its random starts
-        store["seed"] = self.seeds.state
-
-    def load_own_variables(self, store):
-        if "seed" in store.keys():  # noqa: SIM118  a store is no dict
-            self.seeds.state.assign(store["seed"])
-
-    def fit(self, x=None, y=None, batch_size=None, *, callbacks=None, **kwargs):
-        x, batch = checks.first_batch(x, y, batch_size)
-        self.check_batch(batch)
-        if kwargs.get("validation_data") is not None:
-            kwargs["validation_data"], batch = checks.first_held_out(kwargs["validation_data"])
-            self.check_batch(batch, "validation_data: ")
-        callbacks = arrange_callbacks(callbacks, self)
-        return super().fit(x, y, batch_size, callbacks=callbacks, **kwargs)
-
-    def evaluate(self, x=None, y=None, batch_size=None, **kwargs):
-        if not kwargs.get("_use_cached_eval_dataset"):  # that is `fit`, which has looked at it
-            x, batch = checks.first_batch(x, y, batch_size)
-            self.check_batch(batch)
-        return super().evaluate(x, y, batch_size, **kwargs)
-
-    def check_batch(self, batch, name=""):
-        """Raises `ValueError` unless `batch` holds images and labels that the classifier takes."""
-        images, labels, _ = keras.utils.unpack_x_y_sample_weight(batch)
-        checks.check_images(images, f"{name}images", None, *self.bounds)
+    def check_batch(self, batch):
+        images, labels, weights = keras.utils.unpack_x_y_sample_weight(batch)
+        self.check_unweighted({"sample_weight": weights})
+        checks.check_images(images, "images", None, *self.bounds)
         classes = compiled(self.model, images).classes
-        checks.class_numbers(labels, classes, len(images), f"{name}labels")
+        checks.class_numbers(labels, classes, len(images))
 
     def train_step(self, data):
-        images, labels, weights = keras.utils.unpack_x_y_sample_weight(data)
-        if weights is not None:
-            raise ValueError(
-                "sample_weight, class_weight: AdversarialTraining weighs the halves of a batch "
-                "itself; repeat rows of the dataset instead"
-            )
+        images, labels = data
         one_hot = labels.shape.rank == 2 and labels.shape[1] != 1
         numbers = tf.argmax(labels, -1) if one_hot else tf.cast(tf.reshape(labels, [-1]), tf.int64)
         seed = tf.cast(self.seeds.next(), tf.int64)
@@ -219,10 +192,8 @@ class AdversarialTraining(keras.Model):
         return super().train_step((*both, tf.repeat(shares, tf.shape(images)[0])))
 
     def get_config(self):
-        names = ("epsilon", "clean_share", "steps", "bounds", "seed")
         model = keras.saving.serialize_keras_object(self.model)
-        settings = {name: getattr(self, name) for name in names}
-        return {**super().get_config(), **settings, "model": model}
+        return {**super().get_config(), "model": model}
 
     @classmethod
     def from_config(cls, config):

@@ -185,8 +185,11 @@ def confident_share(probabilities, threshold=0.9):
     Args:
         probabilities: float array, `(count, classes)`.
         threshold: how sure is sure.
+
+    Raises:
+        ValueError: no rows, or rows that are no probabilities.
     """
-    return float((np.asarray(probabilities).max(axis=1) > threshold).mean())
+    return float((_probabilities(probabilities).max(axis=1) > threshold).mean())
 
 
 def class_coverage(probabilities, share=0.02):
@@ -198,10 +201,23 @@ def class_coverage(probabilities, share=0.02):
 
     Returns:
         int, the number of covered classes. Each image counts for its most probable class.
+
+    Raises:
+        ValueError: as for `confident_share`.
     """
-    probabilities = np.asarray(probabilities)
+    probabilities = _probabilities(probabilities)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return int((counts >= share * len(probabilities)).sum())
+
+
+def _probabilities(values):
+    values = np.asarray(values, np.float64)
+    if values.ndim != 2 or not values.size or not np.allclose(values.sum(1), 1, atol=1e-2):
+        raise ValueError(
+            f"probabilities: shape {values.shape}, but (count, classes) is needed, 1 row or more, "
+            "each of which adds up to 1; softmax makes them of logits"
+        )
+    return values
 
 
 def nearest_images(images, candidates):
@@ -271,6 +287,9 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
 
     Returns:
         float, the largest ratio of all periods.
+
+    Raises:
+        ValueError: other shapes, values that are NaN or infinite, or flat images.
     """
     height, width = np.shape(images)[1:3]
     if height % max(periods) or width % max(periods) or np.shape(reference)[1:3] != (height, width):
@@ -284,6 +303,8 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
         grey = np.asarray(images, np.float64).mean(-1)
         if not np.isfinite(grey).all():
             raise ValueError(f"{name}: holds NaN or infinite values")
+        if not len(grey) or not np.ptp(grey, (1, 2)).any():
+            raise ValueError(f"{name}: no image that is not flat, so there is no spectrum")
         # A window against the cross that an image's borders leave in its spectrum.
         window = np.hanning(height)[:, None] * np.hanning(width)
         spectra = np.fft.fft2((grey - grey.mean((1, 2), keepdims=True)) * window)

@@ -130,7 +130,18 @@ def test_unpack_refuses_what_leads_out_of_the_folder(tmp_path, sets, make, name)
 def test_unpack_refuses_links_and_devices(tmp_path, sets, make, kind):
     archive = sets / "set.bin"
     make(archive, "odd", kind)
-    with pytest.raises(ValueError, match=r"set.bin .*: member 'odd' is a link or a device"):
+    with pytest.raises(ValueError, match=r"set.bin .*: member 'odd' is a link, a device"):
+        unpack(archive, sets / "set")
+    check_nothing_unpacked(tmp_path, archive)
+
+
+def test_unpack_refuses_sparse_files(tmp_path, sets):
+    archive = sets / "set.bin"
+    hole = tarfile.TarInfo("odd")
+    hole.size, hole.type = 0, tarfile.GNUTYPE_SPARSE
+    with tarfile.open(archive, "w", format=tarfile.GNU_FORMAT) as file:
+        file.addfile(hole)
+    with pytest.raises(ValueError, match="member 'odd' is .*a file with holes"):
         unpack(archive, sets / "set")
     check_nothing_unpacked(tmp_path, archive)
 

@@ -148,7 +148,9 @@ def test_measures_survive_a_restart(tmp_path):
         ({}, "has to return a dict"),
         ({"loss": 0.5}, "the log has a value 'loss' already"),
         ({"kid": np.nan}, "kid is nan after epoch 1"),
-        ({"kid": np.zeros(2)}, r"kid is \[0. 0.\] after epoch 1, but a finite number is needed"),
+        ({"kid": np.zeros(2)}, r"kid is array\(\[0., 0.\]\), but a number is needed"),
+        ({"kid": None}, "kid is None, but a number is needed"),
+        ({"kid": "low"}, "kid is 'low', but a number is needed"),
     ],
 )
 def test_what_is_no_measure_is_refused(found, message):
@@ -156,9 +158,11 @@ def test_what_is_no_measure_is_refused(found, message):
         line().fit(points().dataset, callbacks=[Measure(lambda net: found)], verbose=0)
 
 
-def test_measuring_less_than_every_epoch_is_refused():
-    with pytest.raises(ValueError, match="every: 0, but at least 1"):
-        Measure(slope, every=0)
+@pytest.mark.parametrize("every", [0, 0.5])
+def test_measuring_less_than_every_epoch_is_refused(tmp_path, every):
+    for make in (lambda: Measure(slope, every), lambda: ImageGrid(slope, tmp_path, every)):
+        with pytest.raises(ValueError, match=f"every {every}: at least 1 is needed"):
+            make()
 
 
 # Numbers gone wrong
@@ -291,6 +295,20 @@ def test_two_resumes_are_refused(tmp_path):
     with pytest.raises(ValueError, match="2 Resume in one training"):
         line().fit(points().dataset, callbacks=resumes, verbose=0)
     assert not names(tmp_path)
+
+
+def test_two_grids_in_one_folder_are_refused(tmp_path):
+    grids = [ImageGrid(slope, tmp_path / name) for name in ("a", "b", "a/../b")]
+    assert arrange_callbacks(grids[:2], line())[2:] == grids[:2]
+    with pytest.raises(ValueError, match="two ImageGrid would write to the same folder"):
+        arrange_callbacks(grids, line())
+
+
+def test_a_file_is_no_folder(tmp_path):
+    (tmp_path / "file").write_text("kept")
+    for make in (Resume, lambda folder: ImageGrid(slope, folder)):
+        with pytest.raises(ValueError, match="folder: .*file is a file, but a folder is needed"):
+            make(tmp_path / "file")
 
 
 def test_tensorboard_that_is_not_installed_is_told_before_the_training(tmp_path, monkeypatch):

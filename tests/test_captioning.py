@@ -486,6 +486,9 @@ def test_baselines():
     assert found == ["c", "A dog ."]
     spatial = np.stack([features, features], 1)[:, None].astype(np.float16)  # (3, 1, 2, 2)
     assert captioning.nearest_captions(spatial, captions, spatial[1:]) == ["B!", "c"]
+    for wrong in (captions[:2], [*captions, ["d"]]):
+        with pytest.raises(ValueError, match=rf"those of {len(wrong)} images, .* are of 3"):
+            captioning.nearest_captions(features, wrong, features)
 
 
 # A captioner in one folder

@@ -42,6 +42,7 @@ WAYS = {
     "PyDataset": Rows,
     "PyDataset of tuples": lambda images: Rows(images, alone),
     "generator": lambda images: (images[start : start + 4] for start in (0, 4)),
+    "generator by zip": lambda images: zip(images[start : start + 4] for start in (0, 4)),
     "generator of tuples": lambda images: (alone(images[start : start + 4]) for start in (0, 4)),
 }
 
@@ -90,7 +91,7 @@ def test_a_list_is_refused(images):
         make_dcgan().fit(images, verbose=0)
 
 
-@pytest.mark.parametrize("name", sorted(set(RECIPES) - {"adversarial"}))  # it has a test of its own
+@pytest.mark.parametrize("name", sorted(RECIPES))
 def test_weights_of_images_are_refused_by_name(name):
     model, [batch] = RECIPES[name].make(), RECIPES[name].data()[1].take(1)
     for act, option in (

@@ -252,6 +252,15 @@ def test_a_download_in_chunks_says_where_it_ends(server, path, length):
         assert download(server.url, path).read_bytes() == b"hello"
 
 
+def test_a_file_that_is_packed_for_the_journey_is_refused(server, path):
+    server.headers["Content-Encoding"] = "gzip"
+    with pytest.raises(ConnectionError, match=rf"sends it packed \('gzip'\).* put it at {path}"):
+        download(server.url, path)
+    assert names_in(path.parent) == []
+    archive = path.with_name("set.tgz")  # of which Apache says so, and sends it as it is
+    assert download(server.url, archive).read_bytes() == BODY
+
+
 @pytest.mark.parametrize("coding", ["gzip", "gzip, chunked"])
 def test_a_file_in_a_coding_of_the_server(server, path, coding):
     server.headers["Transfer-Encoding"] = coding

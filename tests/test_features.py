@@ -405,6 +405,11 @@ def test_no_photos(tmp_path, output):
             call(tmp_path / "none")
 
 
+def test_features_in_files_are_of_files(out):
+    with pytest.raises(ValueError, match="image_paths: with an output_path they have to be files"):
+        extractor_of(out).extract_features(np.zeros((2, 8, 8, 3), np.uint8))
+
+
 @pytest.mark.parametrize("gain", [1e6, np.nan])
 def test_features_that_are_no_numbers(paths, out, gain):
     huge = net_of(gain=gain)

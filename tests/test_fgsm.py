@@ -182,6 +182,7 @@ def test_accuracy_under_attack_counts(net, images):
     for data in (pair, column, dataset):
         found = attacks.accuracy_under_attack(net, data, epsilons, fgsm.fgsm, batch_size=3)
         np.testing.assert_allclose(found, expected)
+    assert attacks.accuracy_under_attack(net, pair, 0.8, fgsm.fgsm) == expected[-1:]
     noise = [
         attacks.accuracy_under_attack(net, data, [0.1], fgsm.random_signs)
         for data in (pair, column, dataset)
@@ -257,8 +258,9 @@ def test_adversarial_training_takes_labels_of_each_kind(images):
         defence.compile("sgd", loss, metrics=["accuracy"])
         losses += defence.fit(images, labels, verbose=0, shuffle=False).history["loss"]
     np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
-    with pytest.raises(ValueError, match="sample_weight, class_weight: AdversarialTraining weighs"):
-        defence.fit(images, np.eye(4)[LABELS], sample_weight=np.ones(5), verbose=0)
+    weighted = tf.data.Dataset.from_tensors((images, np.eye(4)[LABELS], np.ones(5)))
+    with pytest.raises(ValueError, match="sample_weight: AdversarialTraining weighs"):
+        defence.fit(weighted, verbose=0)
 
 
 DARK = np.full((2, *SHAPE), -0.5, np.float32)
@@ -544,8 +546,12 @@ def test_more_bad_input_is_named(net, images):
     for attack in (fgsm.pgd, attacks.apgd):
         with pytest.raises(ValueError, match="seed None: it has to be a whole number"):
             attack(net, images, epsilon=0.1, seed=None)
-    for bad in ({"step_size": -1}, {"momentum": -1}, {"diversity": 2}):
-        with pytest.raises(ValueError, match=f"{list(bad)[0]} {list(bad.values())[0]} "):
+    for bad in (
+        {"step_size": 0}, {"step_size": np.inf}, {"momentum": -1}, {"momentum": np.nan},
+        {"diversity": 2},
+    ):  # fmt: skip
+        [[name, value]] = bad.items()
+        with pytest.raises(ValueError, match=f"{name} {value}: a number (above 0|of 0 or more)"):
             fgsm.pgd(net, images, epsilon=0.1, **bad)
     with pytest.raises(ValueError, match="clean_share 2"):
         fgsm.AdversarialTraining(net, 0.1, clean_share=2)

@@ -13,6 +13,7 @@ import pytest
 
 from recipes.datasets import files
 from recipes.training.checkpoints import remove
+from recipes.training.runtime import output_dir
 from tools.soak import Killed, Operations, die
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -42,6 +43,16 @@ def test_data_root_expands_the_home_folder(tmp_path, monkeypatch):
     monkeypatch.setenv("USERPROFILE", str(tmp_path))
     monkeypatch.setenv("RECIPES_DATA_DIR", "~/sets")
     assert files.data_root() == tmp_path / "sets"
+
+
+def test_a_home_folder_of_nobody_is_named(monkeypatch):
+    for name, act in (
+        ("RECIPES_DATA_DIR", files.data_root),
+        ("RECIPES_OUTPUT_DIR", lambda: output_dir("dcgan")),
+    ):
+        monkeypatch.setenv(name, "~nosuchuser/sets")
+        with pytest.raises(ValueError, match=f"{name} is '~nosuchuser/sets': .*whole path"):
+            act()
 
 
 @pytest.mark.parametrize("kind", ["missing", "file"])
@@ -346,6 +357,7 @@ def test_a_folder_whose_system_knows_no_locks_is_written_all_the_same(sets, monk
 def test_files_are_sorted_by_number_beyond_four_digits(tmp_path):
     for number in (10_000, 9_999, 1):
         (tmp_path / f"resume-{number:04}.npz").touch()
+    (tmp_path / "resume-0002.npz").mkdir()  # of somebody else
     found = files.matching(tmp_path, r"resume-\d+\.npz")
     assert [path.name for path in found] == [f"resume-{n}.npz" for n in ("0001", 9_999, 10_000)]
 

@@ -89,6 +89,34 @@ def test_compile_gives_each_network_its_adam():
     assert second | {"name": first["name"]} == first
 
 
+@pytest.mark.parametrize("rates", [{}, {"generator": 0.1}, {"generator": 0.1, "critic": 0.1}])
+def test_a_rate_for_each_network_or_one_for_all(rates):
+    with pytest.raises(ValueError, match="learning_rate: .* one rate for each of generator, discr"):
+        dcgan().compile(rates)
+
+
+@pytest.mark.parametrize("name", ["ema_decay", "label_smoothing"])
+@pytest.mark.parametrize("value", [-0.1, 1, np.nan, None, "0.5"])
+def test_a_share_that_cannot_be(name, value):
+    with pytest.raises(ValueError, match=f"{name} .*: a number of 0 or more and below 1 is"):
+        dcgan(**{name: value})
+
+
+def test_weights_of_losses_that_cannot_be():
+    for name, setting in (("pix2pix", "l1_weight"), ("cyclegan", "cycle_weight")):
+        for value in (-1, np.inf):
+            with pytest.raises(ValueError, match=f"{setting} {value}: a number of 0 or more"):
+                GANS[name][0](**{setting: value})
+
+
+def test_one_network_in_two_roles_is_refused():
+    gan = GANS["cyclegan"][0]()
+    with pytest.raises(ValueError, match="one network cannot be two of them"):
+        type(gan)(
+            gan.generator_g, gan.generator_g, gan.discriminator_x, gan.discriminator_y
+        )  # fmt: skip
+
+
 def test_an_update_that_xla_fuses_is_adam_s():
     updated = []
     for fused in (False, True):

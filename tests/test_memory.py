@@ -57,7 +57,7 @@ def test_nothing_grows_with_the_epochs(tmp_path, recipe):
         callbacks.append(ImageGrid(recipe.draw, tmp_path / "images"))
     callbacks = arrange_callbacks(callbacks, model)
     model.fit(dataset, epochs=8, callbacks=callbacks, shuffle=False, verbose=0)
-    # Keras makes the metrics of a plain `keras.Model` in a trace of their own.
+    # Keras makes the metrics of its own `compile` in a trace of their own.
     assert len(traces) == (2 if isinstance(model, AdversarialTraining) else 1)
     assert watch.objects[2] - watch.objects[1] < 20
     assert watch.bytes[2] - watch.bytes[1] < 80_000  # the history's floats, file names

@@ -89,6 +89,14 @@ def test_images_without_a_number_have_no_grid():
             metrics.grid_energy(*pair)
 
 
+def test_flat_images_have_no_grid():
+    big = RNG.uniform(-1, 1, (2, 16, 16, 3))
+    for flat in (np.zeros_like(big), big[:0]):
+        for pair, name in (((flat, big), "images"), ((big, flat), "reference")):
+            with pytest.raises(ValueError, match=f"^{name}: no image that is not flat"):
+                metrics.grid_energy(*pair)
+
+
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -133,6 +141,15 @@ def test_what_an_evaluator_is_sure_of():
     unsure = np.array([[0.95, 0.05], [0.1, 0.9], [0.5, 0.5], [0.05, 0.95]])
     assert metrics.confident_share(unsure) == 0.5  # above 0.9, not at it
     assert metrics.confident_share(unsure, threshold=0.4) == 1
+
+
+@pytest.mark.parametrize("measure", [metrics.confident_share, metrics.class_coverage])
+@pytest.mark.parametrize(
+    "bad", [np.zeros((0, 4)), np.full((3, 4), np.nan), 5 * np.eye(4), np.ones(4) / 4]
+)
+def test_what_is_no_probability_is_not_counted(measure, bad):
+    with pytest.raises(ValueError, match=r"^probabilities: shape \("):
+        measure(bad)
 
 
 def test_the_evaluator_tells_real_digits_from_noise():

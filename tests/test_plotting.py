@@ -83,8 +83,11 @@ def test_figures_leave_the_style_of_others_alone():
 
 
 def test_to_uint8_rounds_and_clips():
-    np.testing.assert_array_equal(plotting.to_uint8([-2, -1, 0, 1, 2]), [0, 0, 128, 255, 255])
+    np.testing.assert_array_equal(plotting.to_uint8([-2.0, -1, 0, 1, 2]), [0, 0, 128, 255, 255])
     np.testing.assert_array_equal(plotting.to_uint8(np.uint8([0, 9, 255])), [0, 9, 255])
+    for dtype in ("int64", "bool", "uint16"):
+        with pytest.raises(ValueError, match=f"images: dtype {dtype}, but floats"):
+            plotting.to_uint8(np.ones(2, dtype))
 
 
 def test_mosaic_puts_every_image_in_its_place():

@@ -102,7 +102,7 @@ def test_devices_in_a_zip(tmp_path, kind):
         member = zipfile.ZipInfo("odd")
         member.external_attr = (kind | 0o644) << 16
         archive.writestr(member, "x")
-    with pytest.raises(ValueError, match="'odd' is a link or a device"):
+    with pytest.raises(ValueError, match="'odd' is a link, a device"):
         archives.unpack(tmp_path / "a.zip", tmp_path / "a")
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import recipes  # noqa: F401  before TensorFlow: it sets how that starts
 
 import keras  # isort: skip
+import numpy as np
 import tensorflow as tf
 from toyworlds import landscapes, streets
 
@@ -80,7 +81,9 @@ def of_digits(options, **how):
 def read_mnist(split):
     stem = {"train": "train", "test": "t10k"}[split]
     names = f"{stem}-images-idx3-ubyte.gz", f"{stem}-labels-idx1-ubyte.gz"
-    return read_images(data_root() / "mnist", *names, num_classes=10)
+    images, labels = read_images(data_root() / "mnist", *names, num_classes=10)
+    order = np.random.default_rng(SEED).permutation(len(images))  # some copies are sorted by class
+    return images[order], labels[order]
 
 
 def of_streets(options, **how):

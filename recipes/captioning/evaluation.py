@@ -162,8 +162,16 @@ def nearest_captions(train_features, train_captions, features):
 
     Returns:
         A list of str, one for each image.
+
+    Raises:
+        ValueError: captions of more or fewer images than there are training features.
     """
     check_lists(train_captions)
+    if len(train_captions) != len(train_features):
+        raise ValueError(
+            f"train_captions: those of {len(train_captions)} images, but train_features are of "
+            f"{len(train_features)}"
+        )
     train_features, features = (_pooled(x) for x in (train_features, features))
     search = NearestNeighbors(n_neighbors=1, metric="cosine").fit(train_features)
     nearest = search.kneighbors(features, return_distance=False)[:, 0]

@@ -78,9 +78,9 @@ class ImageCaptionFeatureExtractor:
         files.check_choice("dtype", config["dtype"], ("float16", "float32"))
         if not (isinstance(config["batch_size"], int) and config["batch_size"] > 0):
             raise ValueError(f"batch_size {config['batch_size']!r}: a number above 0 is needed")
-        if output_path is not None and Path(output_path).is_file():
-            raise ValueError(f"output_path: {output_path} is a file, but a folder is needed")
-        self.output_path = None if output_path is None else Path(output_path)
+        self.output_path = (
+            None if output_path is None else files.not_a_file(output_path, "output_path")
+        )
         self.backbone = backbone = load()
         self.size, self.shape = backbone.input_shape[1:3], backbone.output_shape[1:]
         self.dtype, self.batch_size = np.dtype(config["dtype"]), config["batch_size"]
@@ -94,7 +94,7 @@ class ImageCaptionFeatureExtractor:
         )
 
     def extract_features(self, image_paths, skip_bad=False):
-        """The features of photos; from `output_path`, if they were made of the same photos before.
+        """The features of photos in files; those in `output_path`, if they are of the same photos.
 
         An extraction that was interrupted goes on where it stopped. Features of other photos, or
         of photos that have changed since, are made anew, and a printed line says why.
@@ -118,6 +118,11 @@ class ImageCaptionFeatureExtractor:
         if self.output_path is None:
             array, bad = self._in_memory(paths)
         else:
+            if any(isinstance(path, np.ndarray) for path in paths):
+                raise ValueError(
+                    "image_paths: with an output_path they have to be files; extractor(images) "
+                    "takes images too"
+                )
             file = FeatureFile(self.output_path, paths, self.settings)
             if not file.finished:
                 with files.locked(self.output_path / "features"):

@@ -29,7 +29,7 @@ def unpack(archive, target):
     Raises:
         FileNotFoundError: no such archive.
         ValueError: a damaged or empty file, or another format; or a member that would land
-            outside of `target`, or is a link or a device.
+            outside of `target`, or is a link, a device or a sparse file.
         OSError: the folder cannot be written.
     """
     archive, target = Path(archive), Path(target)
@@ -83,7 +83,10 @@ def _extract(archive, folder):
                 _copy(_names(members), file.open, folder)
         elif tarfile.is_tarfile(archive):
             with tarfile.open(archive) as file:
-                members = [(m, m.name, m.isdir(), m.isreg() or m.isdir()) for m in file]
+                members = [
+                    (m, m.name, m.isdir(), (m.isreg() or m.isdir()) and not m.issparse())
+                    for m in file
+                ]
                 named = list(_names(members))
                 # tarfile stops reading before the checksum at the end of a .gz: so misses damage.
                 # And at a header that is damaged or cut off, as if it were the end: zeros are.
@@ -120,7 +123,7 @@ def _names(members):
         if inside.drive or inside.root or ".." in inside.parts:
             raise ValueError(f"member {name!r} leads out of the folder")
         if not is_plain:
-            raise ValueError(f"member {name!r} is a link or a device")
+            raise ValueError(f"member {name!r} is a link, a device or a file with holes")
         if is_folder or inside.parts[:1] == ("__MACOSX",):
             continue
         parts = inside.parts

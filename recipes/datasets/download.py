@@ -135,6 +135,14 @@ def _receive(url, path, part, timeout, progress):
             have = part.stat().st_size
     with _network(url, path):
         response, have, total = _ask(url, have, state, timeout)
+    coding = response.headers["Content-Encoding"] or "identity"
+    # Some servers call a .tgz a tar that is packed for the journey.
+    if coding != "identity" and path.suffix not in (".gz", ".tgz"):
+        response.close()
+        raise ConnectionError(
+            f"cannot download {url}: the server sends it packed ({coding[:40]!r}), though it was "
+            f"asked not to. Get the file with a browser, and put it at {path}"
+        )
     with response, open(part, "ab" if have else "wb") as file:
         save_json(state_file, {"version": _version(response), "total": total})
         with tqdm(

@@ -1,11 +1,10 @@
 """Fashion-MNIST: 70,000 grey 28x28 images of clothes in ten classes (Xiao et al. 2017)."""
 
 import os
-from pathlib import Path
 
 from recipes.datasets import digits
 from recipes.datasets.download import fetch
-from recipes.datasets.files import check_choice, data_root, find_folder
+from recipes.datasets.files import check_choice, data_root, expand_user, find_folder
 from recipes.datasets.idx import read_images
 
 CLASS_NAMES = (
@@ -57,7 +56,7 @@ def load(split="train", embedded=False):
         return digits.load(split)
     names = tuple(FILES[split])
     home = data_root() / "fashion-mnist"
-    keras_home = Path(os.environ.get("KERAS_HOME", "~/.keras")).expanduser()
+    keras_home = expand_user(os.environ.get("KERAS_HOME", "~/.keras"), "KERAS_HOME")
     places = (home, data_root() / "fashion_mnist", keras_home / "datasets" / "fashion-mnist")
     folder = find_folder(places, names) or _download(home, FILES[split])
     return read_images(folder, *names, num_classes=len(CLASS_NAMES))

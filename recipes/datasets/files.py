@@ -58,7 +58,7 @@ def data_root():
         NotADirectoryError: `RECIPES_DATA_DIR` is set to something that is not a folder.
     """
     if chosen := os.environ.get(ENVIRONMENT):
-        root = Path(chosen).expanduser().absolute()
+        root = expand_user(chosen, ENVIRONMENT).absolute()
         if not root.is_dir():
             raise NotADirectoryError(
                 f"{ENVIRONMENT} is {chosen!r}, but there is no such folder. "
@@ -70,16 +70,32 @@ def data_root():
     return base / "data"
 
 
+def expand_user(path, name):
+    """The path with ~ and ~user replaced by the home folder; `name` is what to call it if there is
+    no such user."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise ValueError(f"{name} is {str(path)!r}: {error}; write the whole path") from None
+
+
+def not_a_file(folder, name="folder"):
+    """The path of a folder that may not exist yet; a ValueError if it is a file."""
+    if Path(folder).is_file():
+        raise ValueError(f"{name}: {folder} is a file, but a folder is needed")
+    return Path(folder)
+
+
 def find_folder(folders, names):
     """The first of `folders` that holds all the files `names`, or None."""
     return next((f for f in folders if all((f / name).is_file() for name in names)), None)
 
 
 def matching(folder, pattern):
-    """The paths in a folder, sorted, whose whole name matches a regular expression; none if there
+    """The files in a folder, sorted, whose whole name matches a regular expression; none if there
     is no such folder."""
     found = folder.iterdir() if folder.is_dir() else ()
-    found = (path for path in found if re.fullmatch(pattern, path.name))
+    found = (path for path in found if re.fullmatch(pattern, path.name) and not path.is_dir())
     return sorted(found, key=lambda path: (len(path.name), path.name))  # 10000 after 9999
 
 

@@ -11,10 +11,18 @@ from recipes.datasets.files import whole_file
 
 
 def to_uint8(images):
-    """Images in [-1, 1] -> uint8, 0 to 255; values outside are clipped, uint8 stays as it is."""
+    """Float images in [-1, 1] -> uint8, 0 to 255; values outside are clipped, uint8 stays as it is.
+
+    Raises:
+        ValueError: another dtype.
+    """
     images = np.asarray(images)
     if images.dtype == np.uint8:
         return images
+    if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
+        raise ValueError(
+            f"images: dtype {images.dtype}, but floats in [-1, 1] or uint8 can be shown"
+        )
     return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 

@@ -7,7 +7,13 @@ import tensorflow as tf
 from recipes.training import check_keras, distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
-from recipes.training.checks import check_images, first_batch, first_held_out, only_part
+from recipes.training.checks import (
+    check_images,
+    check_number,
+    first_batch,
+    first_held_out,
+    only_part,
+)
 from recipes.training.resume import Resume
 
 
@@ -63,7 +69,10 @@ class RecipeModel(keras.Model):
             self.check_can_evaluate()
         if held_out is not None:
             kwargs["validation_data"], batch = first_held_out(held_out)
-            self.check_held_out(batch)
+            try:
+                self.check_held_out(batch)
+            except ValueError as error:
+                raise ValueError(f"validation_data: {error}") from None
         if isinstance(x, tf.data.Dataset):
             kwargs.setdefault("shuffle", False)  # a dataset shuffles itself
         callbacks = arrange_callbacks(callbacks, self)
@@ -138,6 +147,15 @@ class GAN(RecipeModel):
     reported = ()  # names of the values that `train_step` reports
 
     def __init__(self, networks, settings, **kwargs):
+        for name, value in settings.items():
+            if name in ("ema_decay", "label_smoothing"):
+                check_number(name, value, 1, below=True)
+            elif name.endswith("weight"):
+                check_number(name, value)
+        if len({id(network) for network in networks.values()}) < len(networks):
+            raise ValueError(
+                f"{', '.join(networks)}: one network cannot be two of them; build each on its own"
+            )
         super().__init__(settings, **kwargs)
         self.handed_in = tuple(networks)
         for name, network in networks.items():
@@ -189,6 +207,11 @@ class GAN(RecipeModel):
                 networks. As `jit_compile`, which compiles the whole step, on one device only.
             **kwargs: for `keras.Model.compile`.
         """
+        if isinstance(learning_rate, dict) and set(learning_rate) != set(self.trained):
+            raise ValueError(
+                f"learning_rate: a dict of {', '.join(map(repr, learning_rate)) or 'nothing'}, but "
+                f"one rate for each of {', '.join(self.trained)} is needed"
+            )
         several = distribution.has_replicas()  # XLA cannot add up the gradients of several replicas
         self.compile_settings = dict(
             learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2,

@@ -3,17 +3,16 @@
 import math
 import time
 from importlib.util import find_spec
-from pathlib import Path
 
 import keras
 import numpy as np
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
-from recipes.datasets.files import matching
+from recipes.datasets.files import matching, not_a_file
 from recipes.datasets.image_files import read
 from recipes.training.batches import set_epoch
-from recipes.training.checks import check_images
+from recipes.training.checks import check_count, check_images
 from recipes.training.distribution import optimizers_of
 from recipes.training.resume import Resume
 
@@ -48,7 +47,9 @@ class ImageGrid(keras.callbacks.Callback):
 
     def __init__(self, draw, folder, every=1, columns=8, real=None):
         super().__init__()
-        self.draw, self.folder, self.every, self.columns = draw, Path(folder), every, columns
+        check_count("every", every)
+        check_count("columns", columns)
+        self.draw, self.folder, self.every, self.columns = draw, not_a_file(folder), every, columns
         self.handle, self.greatest, self.collapsed = None, 0.0, False
         if real is not None:
             check_images(real, "real")
@@ -133,16 +134,15 @@ class Measure(keras.callbacks.Callback):
             `values` (what `measure` returned, as floats).
 
     Raises:
-        ValueError: `every` is below 1; or `measure` returns no such dict, a name that the log has
-            already, or a number that is NaN or infinite.
+        ValueError: `every` is no whole number above 0; or `measure` returns no such dict, a name
+            that the log has already, or what is no finite number.
     """
 
     remembered = ("records",)  # by `Resume`
 
     def __init__(self, measure, every=1):
         super().__init__()
-        if every < 1:
-            raise ValueError(f"every: {every}, but at least 1 epoch is needed")
+        check_count("every", every)
         self.measure, self.every, self.records = measure, every, []
 
     def on_epoch_begin(self, epoch, logs=None):
@@ -160,7 +160,9 @@ class Measure(keras.callbacks.Callback):
             for name, value in values.items():
                 if name in logs:
                     raise ValueError(f"measure: the log has a value {name!r} already; rename it")
-                if np.ndim(value) or not np.isfinite(value):
+                if np.ndim(value) or not np.issubdtype(np.asarray(value).dtype, np.number):
+                    raise ValueError(f"measure: {name} is {value!r}, but a number is needed")
+                if not np.isfinite(value):
                     raise ValueError(
                         f"measure: {name} is {value} after epoch {epoch + 1}, but a finite number "
                         "is needed"
@@ -237,7 +239,8 @@ def arrange_callbacks(callbacks, model):
 
     Raises:
         ValueError: one of them changes the learning rate, but the model has several optimizers;
-            or `Resume` cannot restore one, or is there twice; or TensorBoard is not installed.
+            two `ImageGrid` write to one folder; `Resume` cannot restore one, or is there twice; or
+            TensorBoard is not installed.
     """
     callbacks = list(each_callback(callbacks or []))
     resumes = [callback for callback in callbacks if isinstance(callback, Resume)]
@@ -257,6 +260,12 @@ def arrange_callbacks(callbacks, model):
         # Keras notices only when the first epoch is done.
         if isinstance(callback, keras.callbacks.TensorBoard) and not find_spec("tensorboard"):
             raise ValueError("TensorBoard is not installed: pip install tensorboard")
+    folders = [callback.folder.resolve() for callback in others if isinstance(callback, ImageGrid)]
+    if len(set(folders)) < len(folders):
+        raise ValueError(
+            f"two ImageGrid would write to the same folder, one over the other, of "
+            f"{', '.join(map(str, folders))}: give each its own"
+        )
     for resume in resumes:
         resume.arrange(others)
     return [SetEpoch(), StopOnNaN(resumes[0] if resumes else None), *others, *resumes]

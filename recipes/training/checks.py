@@ -1,7 +1,7 @@
 """Checks of what a user hands in: a clear error before the training, not a crash within it."""
 
+import collections.abc
 import itertools
-import types
 import warnings
 
 import keras
@@ -127,6 +127,17 @@ def check_seed(seed):
         raise ValueError(f"seed {seed!r}: it has to be a whole number, 0 or more")
 
 
+def check_number(name, value, most=np.inf, above=False, below=False):
+    """Raises `ValueError` unless `value` is a finite number in [0, most]; without 0, if `above`,
+    or without `most`, if `below`."""
+    number = isinstance(value, int | float | np.number) and np.isfinite(value)
+    if not number or not 0 <= value <= most or (above and not value) or (below and value == most):
+        wanted = "above 0" if above else "of 0 or more"
+        if np.isfinite(most):
+            wanted += f" and {'below' if below else 'at most'} {most:g}"
+        raise ValueError(f"{name} {value!r}: a number {wanted} is needed")
+
+
 def check_count(name, value):
     """Raises `ValueError` unless there is something to do, a whole number of times."""
     if not isinstance(value, int | np.integer) or value < 1:
@@ -137,8 +148,9 @@ def first_batch(x, y=None, batch_size=None):
     """The first batch of what `fit` was given, as `train_step` gets it.
 
     Args:
-        x, y: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator, or
-            arrays or tensors, or a structure of them.
+        x, y: what `fit` takes: a `tf.data.Dataset`, a `keras.utils.PyDataset`, a generator (or
+            another iterator, of which Keras gets a generator), or arrays or tensors, or a
+            structure of them.
         batch_size: that of `fit`, for arrays and tensors.
 
     Returns:
@@ -150,7 +162,7 @@ def first_batch(x, y=None, batch_size=None):
     """
     if isinstance(x, keras.utils.PyDataset):
         return x, only_part(x[0])
-    if isinstance(x, tf.data.Dataset | types.GeneratorType):
+    if isinstance(x, tf.data.Dataset | collections.abc.Iterator):
         rows = iter(x)
         batch = next(rows, None)
         if batch is None:

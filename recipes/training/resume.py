@@ -3,7 +3,6 @@
 import contextlib
 import json
 import uuid
-from pathlib import Path
 
 import keras
 import numpy as np
@@ -54,7 +53,7 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(self, folder, *batches):
         super().__init__()
-        self.folder, self.batches, self.others = Path(folder), batches, []
+        self.folder, self.batches, self.others = files.not_a_file(folder), batches, []
         self.state = self.needed = None
 
     def restore(self, model):

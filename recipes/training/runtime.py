@@ -21,6 +21,8 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from recipes.datasets.files import expand_user
+
 MODES = ("reduced", "short", "full")  # those of a notebook's form
 DRIVE = Path("/content/drive")  # where Colab puts it
 POLICIES = {"float32": "float32", "bfloat16": "mixed_bfloat16"}
@@ -86,14 +88,14 @@ def output_dir(name, drive=False):
             session; Colab asks for permission.
 
     Raises:
-        ValueError: `drive` outside Colab.
+        ValueError: `drive` outside Colab, or a home folder of nobody.
         OSError: the folder cannot be made, or lies in a Google Drive that is not mounted.
     """
     if not is_chief():
         folder = tempfile.mkdtemp(prefix=f"{name}-")
         atexit.register(shutil.rmtree, folder, ignore_errors=True)
         return Path(folder)
-    folder = Path(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs").expanduser()
+    folder = expand_user(os.environ.get("RECIPES_OUTPUT_DIR") or "outputs", "RECIPES_OUTPUT_DIR")
     if drive:
         if "google.colab" not in sys.modules:
             raise ValueError("drive=True works in Colab only; elsewhere, set RECIPES_OUTPUT_DIR")
