@@ -185,7 +185,7 @@ class SSGAN(LatentGAN):
         try:
             inputs, labels = batch
             labelled, unlabelled = inputs["labelled"], inputs["unlabelled"]
-        except (TypeError, ValueError, KeyError):
+        except (TypeError, ValueError, LookupError):
             raise ValueError(
                 'a batch has to be ({"labelled": images, "unlabelled": images}, labels); '
                 "recipes.training.batches.semi_supervised makes such a dataset"

@@ -117,6 +117,19 @@ def test_one_network_in_two_roles_is_refused():
         )  # fmt: skip
 
 
+@all_gans
+def test_one_batch_trains_as_fit_does(name):
+    one, other = compiled(name), compiled(name)
+    other.set_weights(one.get_weights())
+    [batch] = GANS[name][1]()[1].take(1)
+    parts = batch if isinstance(batch, tuple) else (batch,)
+    history = one.fit(GANS[name][1]()[1].take(1), verbose=0).history
+    assert other.train_on_batch(*parts, return_dict=True) == {k: v for k, [v] in history.items()}
+    assert_same(one, other)
+    with pytest.raises(ValueError, match="(image|batch).*(needed|has to be)"):
+        other.train_on_batch(np.zeros((2, 8), "float32"))
+
+
 def test_an_update_that_xla_fuses_is_adam_s():
     updated = []
     for fused in (False, True):
@@ -293,7 +306,8 @@ def test_labels_that_the_classifier_does_not_know(labels, message):
 
 
 def test_a_batch_of_another_structure():
-    refused(ssgan(), (images(), LABELS), "semi_supervised makes such a dataset")
+    for batch in ((images(), LABELS), images(2)):
+        refused(ssgan(), batch, "semi_supervised makes such a dataset")
 
 
 @pytest.mark.parametrize("name", ["pix2pix", "cyclegan"])

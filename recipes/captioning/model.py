@@ -90,7 +90,8 @@ class CaptionModel(RecipeModel):
             raise ValueError("features: of no image")
 
     def check_batch(self, batch):
-        if not (isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], dict)):
+        pair = isinstance(batch, tuple) and len(batch) == 2 and isinstance(batch[0], dict)
+        if not (pair and {"features", "words"} <= set(batch[0])):
             raise ValueError(
                 "the dataset yields something else than ({'features', 'words'}, next words); "
                 "recipes.captioning.CaptionBatches makes one"

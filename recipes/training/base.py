@@ -93,6 +93,12 @@ class RecipeModel(keras.Model):
             self.check_held_out(batch)
         return super().evaluate(x, y, batch_size, **kwargs)
 
+    def train_on_batch(self, x, y=None, **kwargs):
+        """`keras.Model.train_on_batch`, with the checks of `fit`."""
+        self.check_unweighted(kwargs)
+        self.check_batch(x if y is None else (x, y))
+        return super().train_on_batch(x, y, **kwargs)
+
     def check_held_out(self, batch):
         """Raises `ValueError` unless `batch` is what `test_step` takes."""
         self.check_batch(batch)
@@ -115,6 +121,8 @@ class RecipeModel(keras.Model):
 
     def _make_function(self, step):
         def step_on_batch(data):
+            if isinstance(data, tuple):  # `train_on_batch` says None where it has nothing
+                data = tuple(part for part in data if part is not None)
             logs = step(keras.tree.map_structure(as_float32, only_part(data)))
             # Keras 3.15 takes the mean of several machines' logs over an axis that they have not.
             if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
