@@ -110,6 +110,8 @@ def square(
             `(batch,)`; `queries` where the model was not fooled.
     """
     checks.check_count("queries", queries)
+    checks.check_number("share", share, most=1)
+    checks.check_seed(seed)
     logits, images, labels = prepare(model, images, labels, norm, bounds)
     epsilon, rng = checks.check_epsilon(epsilon), np.random.default_rng(seed)
     propose = {"inf": _square_inf, 2: _square_2}[norm]
@@ -227,6 +229,10 @@ def robust_accuracy(
         A dict, name -> accuracy after it: "clean", "APGD-CE", "APGD-T", and "Square", the result.
     """
     options["epsilon"] = epsilon
+    for name, value in (("steps", steps), ("targets", targets), ("queries", queries)):
+        checks.check_count(name, value)
+    if compiled(model).classes < 4:
+        raise ValueError(f"APGD-T needs 4 classes, but the model has {compiled(model).classes}")
     attacks = {
         "clean": lambda model, images, labels: images,
         "APGD-CE": partial(apgd, steps=steps, **options),

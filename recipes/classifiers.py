@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recipes.training.checks import check_bounds, check_images
+from recipes.training.checks import check_bounds, check_count, check_images
 
 BOUNDS = (-1.0, 1.0)
 
@@ -30,6 +30,7 @@ def predict(model, images, batch_size=128, bounds=BOUNDS):
     Raises:
         ValueError: images or a model that do not fit; the message says what does.
     """
+    check_count("batch_size", batch_size)
     images = np.asarray(images)
     if images.ndim < 4:
         raise ValueError(

@@ -15,7 +15,7 @@ from recipes import losses
 from recipes.layers import ReflectionPadding2D, conv, normalize, upsample
 from recipes.training import distribution
 from recipes.training.base import GAN
-from recipes.training.checks import check_images
+from recipes.training.checks import check_images, check_number
 from recipes.translation import check_discriminator, check_sides, translate
 
 
@@ -228,6 +228,9 @@ class LinearDecay(keras.optimizers.schedules.LearningRateSchedule):
     """
 
     def __init__(self, learning_rate, hold, decay):
+        check_number("learning_rate", learning_rate)
+        check_number("hold", hold)
+        check_number("decay", decay, above=True)
         self.learning_rate, self.hold, self.decay = learning_rate, hold, decay
 
     def __call__(self, step):

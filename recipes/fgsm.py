@@ -112,6 +112,7 @@ def random_signs(model, images, labels=None, *, epsilon, bounds=BOUNDS, seed=0):
 
     It looks neither at the model nor at the labels. Arguments and result as for `fgsm`.
     """
+    checks.check_seed(seed)
     low, high = checks.check_bounds(bounds)
     checks.check_images(images, "images", low=low, high=high)
     coins = np.random.default_rng(seed).integers(0, 2, np.shape(images), np.int8)

@@ -58,7 +58,7 @@ def train_segmenter(images, ids, epochs=6, seed=0):
     """
     check_keras()
     check_images(images, "images", (*np.shape(images)[1:3], 3))
-    _check_ids(ids, np.shape(images)[:3])
+    ids = _checked_ids(ids, np.shape(images)[:3])
     keras.utils.set_random_seed(seed)
     classes = int(ids[ids != UNLABELLED].max()) + 1
     x = inputs = keras.Input(images.shape[1:])
@@ -125,11 +125,12 @@ def label_accuracy(found, ids):
     Raises:
         ValueError: other arrays, or not one pixel has a label.
     """
-    _check_ids(ids, np.shape(found))
+    found = np.asarray(found)
+    ids = _checked_ids(ids, found.shape)
     return float((found == ids)[ids != UNLABELLED].mean())
 
 
-def _check_ids(ids, shape):
+def _checked_ids(ids, shape):
     ids = np.asarray(ids)
     if ids.shape != shape or ids.dtype.kind not in "iu" or (ids < 0).any():
         raise ValueError(
@@ -137,3 +138,4 @@ def _check_ids(ids, shape):
         )
     if (ids == UNLABELLED).all():
         raise ValueError("ids: not one pixel has a label")
+    return ids

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 import recipes.layers  # noqa: F401  so that Keras knows them
 from recipes.backbones import published
+from recipes.datasets.files import load_json
 from recipes.training.checkpoints import read_checkpoint, write_checkpoint
 
 
@@ -45,14 +46,7 @@ def load_showcase(name):
         FileNotFoundError: there is no generator of this name.
         ValueError: its file is damaged.
     """
-    path = published(f"showcase_{name}.npz")
-    if not path.is_file():
-        found = sorted(path.parent.glob("showcase_*.npz"))
-        known = ", ".join(file.stem.removeprefix("showcase_") for file in found) or "none"
-        raise FileNotFoundError(
-            f"name {name!r}: there is no {path}; there are: {known}. python -m "
-            "tools.train_showcase makes them, in a checkout"
-        )
+    path = _find(name)
     try:
         state, values = read_checkpoint(path)
         network = keras.saving.deserialize_keras_object(state["network"])
@@ -61,3 +55,32 @@ def load_showcase(name):
         raise ValueError(f"{path} is damaged ({error}): get it anew, from the package") from error
     network.trainable = False
     return network
+
+
+def load_curve(name):
+    """What was measured while a generator of `load_showcase` was trained.
+
+    Returns:
+        `(curve, real)`: a dict, name -> list of floats, of which "minutes" are those of training
+        so far and the others the measures then; and a dict, name -> float, the measures of
+        held-out real images, empty where they mean nothing.
+
+    Raises:
+        FileNotFoundError: there is no generator of this name.
+        ValueError: the file of its measures is damaged.
+    """
+    found = load_json(_find(name).with_suffix(".json"), curve=list, real=dict)
+    rows = found["curve"]
+    return {measure: [row[measure] for row in rows] for measure in rows[0]}, found["real"]
+
+
+def _find(name):
+    path = published(f"showcase_{name}.npz")
+    if not path.is_file():
+        found = sorted(path.parent.glob("showcase_*.npz"))
+        known = ", ".join(file.stem.removeprefix("showcase_") for file in found) or "none"
+        raise FileNotFoundError(
+            f"name {name!r}: there is no {path}; there are: {known}. python -m "
+            "tools.train_showcase makes them, in a checkout"
+        )
+    return path

@@ -244,3 +244,5 @@ def test_a_model_with_few_classes(images):
     for loss in ("dlr", "targeted"):
         with pytest.raises(ValueError, match=f"loss '{loss}' needs 4 classes, .* has 3"):
             attacks.apgd(model, images, epsilon=0.1, loss=loss)
+    with pytest.raises(ValueError, match="APGD-T needs 4 classes, but the model has 3"):
+        attacks.robust_accuracy(model, (images, np.zeros(len(images), int)), 0.1)

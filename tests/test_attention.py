@@ -194,6 +194,9 @@ def test_attention_in_boxes():
     np.testing.assert_allclose([one[1:3] for one in found], [(0.7, 0.25), (0.5, 0.25)], rtol=1e-6)
     uniform = attention_in_boxes(["dog"], np.full((1, 4), 0.25), (2, 2), boxes, NOUNS)
     assert uniform[0].share == pytest.approx(uniform[0].area)
+    for beyond in ((-0.5, 0, 0.25, 1), (1.1, 0, 0.5, 1), (0, -2, 1, 1)):  # beside the image
+        outside = attention_in_boxes(["dog"], attention[:1], (2, 2), [("dog", beyond)], NOUNS)
+        assert outside[0][1:] == (0, 0, 0)
     middle = [("dog", (1 / 3, 1 / 3, 1 / 3, 1 / 3))]
     one = attention_in_boxes(["dog"], np.full((1, 9), 1 / 9), (3, 3), middle, NOUNS)[0]
     side = np.exp(-8 / 9)  # of a Gaussian of a quarter of the side, a third from the middle

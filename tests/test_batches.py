@@ -110,6 +110,19 @@ def test_semi_supervised_pairs_the_two():
     assert labels.shape == (2,)
 
 
+def test_rows_are_asked_for_in_order_as_hdf5_wants_them():
+    class Ordered:
+        def __len__(self):
+            return 6
+
+        def __getitem__(self, rows):
+            assert (np.diff(rows) > 0).all()
+            return 10 * rows
+
+    batches = Batches(Ordered(), np.arange(6), batch_size=4, seed=0, steps=6)
+    assert all(np.array_equal(x, 10 * y) for x, y in batches.dataset)
+
+
 def test_pandas_rows_are_taken_in_order_not_by_their_labels():
     pandas = pytest.importorskip("pandas")
     labels = pandas.Series(np.arange(6), index=[5, 4, 3, 2, 1, 0])

@@ -473,6 +473,9 @@ def test_variety():
     ],
 )
 def test_bad_references(references, captions, message):
+    if captions:
+        with pytest.raises(ValueError, match="captions: .* is one text"):
+            bleu(references, captions[0])
     for score in (bleu, captioning.cider, captioning.rouge_l):
         with pytest.raises(ValueError, match=message):
             score(references, captions)
@@ -601,6 +604,16 @@ def test_parts_that_do_not_go_together(saved, vocabulary, tmp_path):
 def test_texts_are_not_taken_for_lists_of_captions(use, captions):
     with pytest.raises(ValueError, match="captions: a list for each image is needed"):
         use(captions)
+
+
+def test_numbers_that_no_word_has():
+    vocabulary = captioning.Vocabulary(["dog"])
+    for row in ([1, -1], [1, 5]):
+        with pytest.raises(ValueError, match=rf"numbers: \[{row[1]}\], but the words have 0 to 4"):
+            vocabulary.decode([row])
+    for bad in (0, -1, 1.5):
+        with pytest.raises(ValueError, match=f"max_words {bad}: at least 1"):
+            captioning.Vocabulary.build([["a dog"]], max_words=bad)
 
 
 def test_capitals_whose_small_letter_has_a_character_of_its_own():

@@ -168,8 +168,9 @@ def test_a_gan_that_is_not_compiled_is_saved_and_loaded(tmp_path):
     np.testing.assert_array_equal(loaded.generate(2, seed=0), gan.generate(2, seed=0))
 
 
-def test_float64_trains_as_float32():
-    images = tiny.images(2, channels=3).astype(np.float64)
+@pytest.mark.parametrize("dtype", ["float64", "float16"])
+def test_other_floats_train_as_float32(dtype):
+    images = tiny.images(2, channels=3).astype(dtype)
     gan = tiny.pix2pix()
     gan.compile(run_eagerly=True)
     gan.fit(tf.data.Dataset.from_tensors((images, images)), epochs=1, verbose=0)

@@ -586,6 +586,13 @@ def test_adversarial_training_stops_on_nan():
         model.fit(images, np.arange(8), batch_size=4, shuffle=False, verbose=0)
 
 
+def test_adversarial_training_takes_metrics_of_each_class(images):
+    defence = fgsm.AdversarialTraining(small_net(), epsilon=0.3)
+    defence.compile("sgd", "categorical_crossentropy", metrics=[keras.metrics.F1Score()])
+    found = defence.fit(images, np.eye(4, dtype="float32")[LABELS], verbose=0).history
+    assert np.shape(found["f1_score"]) == (1, CLASSES)
+
+
 def test_adversarial_training_goes_on_with_its_random_starts_when_it_is_loaded(tmp_path):
     model = fgsm.AdversarialTraining(fgsm.build_classifier(width=2), epsilon=0.3)
     model.compile("sgd", "sparse_categorical_crossentropy")

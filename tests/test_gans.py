@@ -109,6 +109,38 @@ def test_weights_of_losses_that_cannot_be():
                 GANS[name][0](**{setting: value})
 
 
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"learning_rate": -1.0}, "learning_rate -1.0: a number of 0 or more"),
+        ({"learning_rate": np.nan}, "learning_rate nan"),
+        ({"learning_rate": "1e-4"}, "learning_rate '1e-4'"),
+        ({"beta_1": 1.5}, "beta_1 1.5: a number of 0 or more and below 1"),
+        ({"optimizer": "adam"}, "optimizer: a GAN has its own; compile takes learning_rate"),
+        ({"loss": "mse", "metrics": ["accuracy"]}, "loss, metrics: a GAN has its own"),
+    ],
+)
+def test_a_compile_that_cannot_be(settings, message):
+    with pytest.raises(ValueError, match=message):
+        dcgan().compile(**settings)
+
+
+@pytest.mark.parametrize("name", ["ssgan", "pix2pix", "cyclegan"])
+def test_predict_and_test_on_batch_look_at_their_images(name):
+    model, [batch] = compiled(name), GANS[name][1]()[1].take(1)
+    for bad in (255.0, np.nan):
+        factor = np.float32(bad)
+        wrong = keras.tree.map_structure(
+            lambda x, by=factor: x.numpy() * (by if x.dtype.is_floating else 1), batch
+        )
+        if name == "ssgan":
+            wrong = wrong[0]["labelled"], wrong[1]
+        with pytest.raises(ValueError, match="values from|holds NaN"):
+            model.test_on_batch(*wrong)
+        with pytest.raises(ValueError, match="images: (values from|holds NaN)"):
+            model.predict(wrong[0], verbose=0)
+
+
 def test_one_network_in_two_roles_is_refused():
     gan = GANS["cyclegan"][0]()
     with pytest.raises(ValueError, match="one network cannot be two of them"):

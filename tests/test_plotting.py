@@ -120,6 +120,10 @@ def test_an_animation_has_every_frame(tmp_path):
     plotting.save_gif(frames, tmp_path / "new" / "a.gif")
     with Image.open(tmp_path / "new" / "a.gif") as animation:
         assert animation.n_frames == 3
+    frames = [np.zeros((4, 8, 3), np.uint8), np.zeros((6, 2, 3), np.uint8)]
+    plotting.save_gif(frames, tmp_path / "b.gif")
+    with Image.open(tmp_path / "b.gif") as animation:
+        assert (animation.size, animation.n_frames) == ((8, 6), 2)
 
 
 def test_show_training_takes_the_first_and_the_last_epoch(tmp_path):
@@ -191,6 +195,8 @@ def test_attention_panels_colour_what_was_looked_at():
     assert changed[-1, 0] > 2 * changed[0, -1]
     red, green, blue = panels[0][-1, 0].astype(int)
     assert min(red, green) > blue + 50  # viridis ends in yellow
+    floats = plotting.attention_panels(PHOTO / np.float32(127.5) - 1, ATTENTION, (2, 2))
+    np.testing.assert_allclose(floats[0], panels[0], atol=1)
     # One scale for all words: spread out evenly, attention is weak everywhere.
     assert np.abs(panels[1].astype(int) - PHOTO).sum(-1).max() < changed[-1, 0]
 
@@ -201,6 +207,20 @@ def test_curves_have_their_reference_lines():
     assert list(losses.lines[1].get_xdata()) == [0, 5]
     assert list(scores.lines[-1].get_ydata()) == [0.5, 0.5]
     assert scores.texts[0].get_text() == "chance"
+
+
+def test_two_numbers_are_a_curve_and_two_lists_are_its_axes():
+    values = {"numbers": (0.9, 0.5), "lists": [[1, 5], [0.1, 0.2]]}
+    [axis] = plotting.show_curves({"a": ("b", values)}).axes
+    assert [line.get_xydata().tolist() for line in axis.lines] == [
+        [[1, 0.9], [2, 0.5]],
+        [[1, 0.1], [5, 0.2]],
+    ]
+
+
+def test_two_classes_of_one_name_have_two_bars():
+    [axis] = plotting.show_counts([3, 1], ["crane", "crane"], "counts").axes
+    assert [bar.get_x() for bar in axis.patches] == pytest.approx([-0.4, 0.6])
 
 
 def test_legends_lie_below_their_panels():

@@ -21,7 +21,9 @@ def test_each_pixel_gets_the_number_of_its_colour_and_others_get_none():
 
 def test_pixels_without_a_label_do_not_count():
     ids = np.array([[[0, 1], [UNLABELLED, 1]]])
-    assert label_accuracy(np.array([[[0, 1], [0, 0]]]), ids) == pytest.approx(2 / 3)
+    found = np.array([[[0, 1], [0, 0]]])
+    for kind in (np.asarray, np.ndarray.tolist):
+        assert label_accuracy(kind(found), kind(ids)) == pytest.approx(2 / 3)
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,13 @@ import pytest
 import tensorflow as tf
 
 import recipes  # noqa: F401  first, as in a notebook: it sets how TensorFlow starts
-from recipes.captioning import CaptionBatches, TransformerCaptioner, Vocabulary, generate
+from recipes.captioning import (
+    CaptionBatches,
+    PrintCaptions,
+    TransformerCaptioner,
+    Vocabulary,
+    generate,
+)
 from recipes.captioning.transformer import MultiHeadAttention
 
 CAPTIONS = [["a dog left"], ["a dog right"], ["a cat left"], ["a cat right"]] * 4
@@ -103,6 +109,38 @@ def test_save_and_load(learned, tmp_path):
     loaded = keras.models.load_model(tmp_path / "model.keras")
     ours, theirs = (generate(model, features(), max_length=7) for model in (learned, loaded))
     np.testing.assert_array_equal(ours.scores, theirs.scores)
+
+
+def test_captions_are_as_long_as_the_captioner_can_make_them(learned, capsys):
+    assert generate(learned, features()).words.shape == (len(CAPTIONS), 8)
+    printed = PrintCaptions(features()[:1], VOCABULARY)
+    printed.set_model(learned)
+    printed.on_epoch_end(0)
+    assert capsys.readouterr().out.startswith("1\ta ")
+
+
+def test_features_that_are_no_numbers_get_no_caption(learned):
+    bad = features()
+    bad[3] = np.nan
+    with pytest.raises(ValueError, match="features: holds NaN"):
+        generate(learned, bad, max_length=4)
+    with pytest.raises(ValueError, match=r"features: a list, .* pass .array"):
+        generate(learned, list(bad))
+    words = np.ones((len(bad), 3), np.int32)
+    with pytest.raises(ValueError, match="features: holds NaN"):
+        learned.train_on_batch({"features": bad, "words": words}, words)
+
+
+def test_the_loss_of_held_out_captions_is_the_mean_over_their_words(learned):
+    captions = [["dog"], ["a dog left " * 2], ["cat"], ["a cat"]]
+    losses = [
+        learned.evaluate(
+            CaptionBatches(features(), captions, VOCABULARY, batch_size=size, seed=0,
+                           rows=range(4)).dataset, verbose=0,
+        )
+        for size in (1, 3, 4)
+    ]  # fmt: skip
+    np.testing.assert_allclose(losses, losses[-1], rtol=1e-5)
 
 
 def test_what_cannot_be(learned):

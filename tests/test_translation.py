@@ -192,6 +192,8 @@ def test_a_step_of_cyclegan_is_the_papers(settings):
 
 
 def test_linear_decay():
+    with pytest.raises(ValueError, match="decay 0: a number above 0"):
+        LinearDecay(2e-4, hold=10, decay=0)
     rate = LinearDecay(2e-4, hold=100, decay=100)
     np.testing.assert_allclose(
         [rate(step) for step in (0, 100, 150, 200, 999)], [2e-4, 2e-4, 1e-4, 0, 0]

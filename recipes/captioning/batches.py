@@ -40,9 +40,16 @@ class CaptionBatches:
 
     def __init__(self, features, captions, vocabulary, *, batch_size, seed, rows=None, steps=None):
         check_lists(captions)
+        if not hasattr(features, "shape"):
+            raise ValueError(
+                f"features: a {type(features).__name__}, but an array is needed; of what "
+                "extract_features returns, pass .array"
+            )
         rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
         if len(rows) != len(captions):
             raise ValueError(f"rows: {len(rows)} rows, but captions of {len(captions)} images")
+        if len(rows) and not np.issubdtype(rows.dtype, np.integer):
+            raise ValueError(f"rows: dtype {rows.dtype}, but whole numbers are needed")
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(features):
             raise ValueError(
                 f"rows: from {rows.min()} to {rows.max()}, but features has {len(features)} of them"

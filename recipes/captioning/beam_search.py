@@ -7,7 +7,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from recipes.captioning.model import check_finite
 from recipes.captioning.vocabulary import END, PAD, START, UNKNOWN
+from recipes.training.checks import check_count
 
 
 class Generated(NamedTuple):
@@ -20,7 +22,7 @@ class Generated(NamedTuple):
     attention: np.ndarray | None
 
 
-def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_size=64):
+def generate(model, features, beams=3, max_length=None, length_power=0.7, batch_size=64):
     """The best captions of images, by beam search.
 
     After each word, the `beams` likeliest partial captions are kept. Padding, start and unknown
@@ -31,7 +33,8 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
         model: a `CaptionModel`.
         features: float array of any precision, `(images, ...)`, as the model takes them.
         beams: int, the beam width; 1 is greedy decoding.
-        max_length: the most words of a caption, the end token included.
+        max_length: the most words of a caption, the end token included; by default 30, or as
+            many as the captioner can make.
         length_power: the log-probability of a caption is divided by its length to this power
             (Wu et al. 2016, without their constant): at 0, short captions win too often.
         batch_size: images at a time.
@@ -40,15 +43,15 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
         A `Generated`.
 
     Raises:
-        ValueError: features of another shape, no images, a beam width below 1, or a `max_length`
-            that the captioner does not know.
+        ValueError: features of another shape, or that are not finite, no images, a beam width
+            below 1, or a `max_length` that the captioner does not know.
     """
     model.check_features(features)
+    max_length = longest(model, 30) if max_length is None else max_length
+    numbers = {"beams": beams, "max_length": max_length, "batch_size": batch_size}
+    for name, value in numbers.items():
+        check_count(name, value)
     model.check_length(max_length)
-    if beams < 1 or max_length < 1 or batch_size < 1:
-        raise ValueError(
-            f"beams {beams}, max_length {max_length}, batch_size {batch_size}: 1 or more each"
-        )
     beams = min(beams, model.vocabulary_size)
     if beams not in model.searches:
         model.searches[beams] = tf.function(
@@ -61,12 +64,18 @@ def generate(model, features, beams=3, max_length=30, length_power=0.7, batch_si
             autograph=False,
         )
     search = model.searches[beams]
-    parts = [
-        search(np.asarray(features[i : i + batch_size], np.float32), max_length, length_power)
-        for i in range(0, len(features), batch_size)
-    ]
+    parts = []
+    for i in range(0, len(features), batch_size):
+        batch = np.asarray(features[i : i + batch_size], np.float32)
+        check_finite(batch)
+        parts.append(search(batch, max_length, length_power))
     words, scores, attention = (np.concatenate(part) for part in zip(*parts, strict=True))
     return Generated(words, scores, attention if attention.shape[-1] else None)
+
+
+def longest(model, length):
+    """So many words, or as many as the captioner can make, if it has places for fewer."""
+    return min(length, getattr(model, "max_length", length))
 
 
 class PrintCaptions(keras.callbacks.Callback):
@@ -78,7 +87,7 @@ class PrintCaptions(keras.callbacks.Callback):
         self.features, self.vocabulary = features, vocabulary
 
     def on_epoch_end(self, epoch, logs=None):
-        made = generate(self.model, self.features, beams=1, max_length=15)
+        made = generate(self.model, self.features, beams=1, max_length=longest(self.model, 15))
         for i, caption in enumerate(self.vocabulary.decode(made.words)):
             print("" if i else epoch + 1, caption, sep="\t")
 

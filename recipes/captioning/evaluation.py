@@ -248,6 +248,7 @@ def by_noun(found, at_least=5):
 
 def _tokens(references, captions):
     """The words of both sides, or the error that `bleu` documents."""
+    captions = _texts(captions)
     if not captions or len(captions) != len(references):
         raise ValueError(f"captions: {len(captions)} for {len(references)} images")
     bare = [i for i, texts in enumerate(references) if isinstance(texts, str) or not texts]
@@ -255,6 +256,12 @@ def _tokens(references, captions):
         raise ValueError(f"references: no list of captions for the images {bare[:10]}")
     references = [[clean(text) for text in texts] for texts in references]
     return references, [clean(text) for text in captions]
+
+
+def _texts(captions):
+    if isinstance(captions, str):
+        raise ValueError(f"captions: one for each image is needed, but {captions!r} is one text")
+    return list(captions)
 
 
 def _common_subsequence(a, b):
@@ -273,8 +280,9 @@ def _covered(boxes, grid, fine=16):
     rows, columns = grid[0] * fine, grid[1] * fine
     mask = np.zeros((rows, columns), np.float32)
     for x, y, width, height in boxes:
-        top, left = max(round(y * rows), 0), max(round(x * columns), 0)
-        mask[top : round((y + height) * rows), left : round((x + width) * columns)] = 1
+        top, bottom = (min(max(round(at * rows), 0), rows) for at in (y, y + height))
+        left, right = (min(max(round(at * columns), 0), columns) for at in (x, x + width))
+        mask[top:bottom, left:right] = 1
     return mask.reshape(grid[0], fine, grid[1], fine).mean((1, 3))
 
 

@@ -10,6 +10,12 @@ from recipes.training import distribution
 from recipes.training.base import RecipeModel
 
 
+def check_finite(features):
+    """Raises `ValueError` if a value is NaN or infinite."""
+    if not np.isfinite(np.asarray(features, np.float32)).all():
+        raise ValueError("features: holds NaN or infinite values; extract the features again")
+
+
 class CaptionModel(RecipeModel):
     """Base of the captioners: from features of images, and words, to logits of the next words.
 
@@ -43,6 +49,9 @@ class CaptionModel(RecipeModel):
     def compile(self, optimizer="adam", loss=masked_cross_entropy, **kwargs):
         """As `keras.Model.compile`, with the loss per word, a scalar; padding does not count.
 
+        `evaluate` and `validation_data` give the mean over all words; what `fit` reports of the
+        training is a mean of the batches'.
+
         Where replicas share a batch, XLA is off, and an optimizer's `clipnorm` holds for each
         replica's part of a gradient: Keras clips before it adds them up.
         """
@@ -58,7 +67,17 @@ class CaptionModel(RecipeModel):
         return super().train_step(self.weighted(data))
 
     def test_step(self, data):
-        return super().test_step(self.weighted(data))
+        # Keras' own counts each batch by its captions, though its loss is a mean over its words:
+        # short captions, which come in batches together, would weigh more than long ones.
+        inputs, words, *weight = self.weighted(data)
+        logits = self(inputs, training=False)
+        loss = self.compute_loss(inputs, words, logits, *weight, training=False)
+        count, replica = tf.math.count_nonzero(words != PAD), distribution.replica_context()
+        if replica is not None:  # each has its share of the loss of all words
+            count = replica.all_reduce(distribution.SUM, count)
+            loss *= replica.num_replicas_in_sync
+        self._loss_tracker.update_state(loss, sample_weight=tf.cast(count, loss.dtype))
+        return self.compute_metrics(inputs, words, logits, *weight)
 
     @staticmethod
     def weighted(data):
@@ -80,6 +99,11 @@ class CaptionModel(RecipeModel):
 
     def check_features(self, features):
         """Raises `ValueError` unless `features` are those that the captioner was built for."""
+        if not hasattr(features, "shape"):
+            raise ValueError(
+                f"features: a {type(features).__name__}, but an array is needed; of what "
+                "extract_features returns, pass .array"
+            )
         shape = tuple(features.shape)
         if len(shape) != len(self.feature_shape) + 1 or shape[1:] != tuple(self.feature_shape):
             raise ValueError(
@@ -97,6 +121,7 @@ class CaptionModel(RecipeModel):
                 "recipes.captioning.CaptionBatches makes one"
             )
         self.check_features(batch[0]["features"])
+        check_finite(batch[0]["features"])
         self.check_length(batch[1].shape[1])
         least, most = int(tf.reduce_min(batch[1])), int(tf.reduce_max(batch[1]))
         if not 0 <= least <= most < self.vocabulary_size:

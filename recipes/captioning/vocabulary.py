@@ -8,6 +8,7 @@ import numpy as np
 from keras.utils import pad_sequences
 
 from recipes.datasets.files import load_json, save_json
+from recipes.training.checks import check_count
 
 PAD, START, END, UNKNOWN = range(4)
 SPECIAL = ("<pad>", "<start>", "<end>", "<unknown>")  # no cleaned word has brackets
@@ -65,9 +66,13 @@ class Vocabulary:
             max_words: of the words, so many are taken; None: all.
 
         Raises:
-            ValueError: no word is frequent enough, or the captions are no lists.
+            ValueError: no word is frequent enough, the captions are no lists, or a count that is no
+            whole number above 0.
         """
         check_lists(captions)
+        check_count("min_count", min_count)
+        if max_words is not None:
+            check_count("max_words", max_words)
         counts = Counter(word for texts in captions for text in texts for word in clean(text))
         # Words of equal count by the alphabet: the numbers do not depend on the captions' order.
         ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
@@ -103,13 +108,19 @@ class Vocabulary:
         return rows
 
     def decode(self, numbers):
-        """Int array `(captions, length)` -> list of captions; what follows an end, and the special
-        words, are left out."""
+        """Int array `(captions, length)` -> list of captions; what follows an end, and padding and
+        start, are left out.
+
+        Raises:
+            ValueError: a number that no word has.
+        """
         return [" ".join(self.tokens(row)) for row in np.asarray(numbers)]
 
     def tokens(self, row):
         """The words of one row of numbers, as `decode` joins them."""
         row = [int(number) for number in row]
+        if unknown := [number for number in row if not 0 <= number < len(self)]:
+            raise ValueError(f"numbers: {unknown[:10]}, but the words have 0 to {len(self) - 1}")
         if END in row:
             row = row[: row.index(END)]
         return [self.words[number] for number in row if number not in (PAD, START)]

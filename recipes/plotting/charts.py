@@ -22,7 +22,8 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
     axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (panel, (ylabel, curves)) in zip(axes.flat, panels.items(), strict=True):
         for i, (name, values) in enumerate(curves.items()):
-            x, y = values if isinstance(values, tuple) else (range(1, len(values) + 1), values)
+            pair = isinstance(values, tuple | list) and len(values) == 2 and np.ndim(values[0])
+            x, y = values if pair else (range(1, len(values) + 1), values)
             axis.plot(x, y, color=COLOURS[i % 6], linestyle=DASHES[i % 6], label=name)
         for name, y in (references or {}).get(panel, {}).items():
             axis.axhline(y, color=GREY, linewidth=0.8)
@@ -88,7 +89,8 @@ def show_counts(counts, names, title, ylabel="images", reference=None):
     """
     figure = Figure((min(max(4.0, 0.45 * len(names)), WIDTH), 2.4), layout="constrained")
     axis = figure.subplots()
-    axis.bar(names, counts, color=COLOURS[0])
+    axis.bar(range(len(names)), counts, color=COLOURS[0])
+    axis.set_xticks(range(len(names)), names)
     if reference is not None:
         axis.axhline(reference, color=GREY, linewidth=0.8)
     axis.set(title=title, xlabel="class", ylabel=ylabel)

@@ -60,9 +60,15 @@ def save_gif(frames, path, seconds=0.4):
     """Writes an animated GIF, whole or not at all; its last frame stays for 2 s.
 
     Args:
-        frames: list of uint8 `(height, width, 3)`, of one size.
+        frames: list of uint8 `(height, width, 3)`; smaller ones get a white border, on the right
+            and below.
         seconds: how long each of the others stays.
     """
+    height, width = np.max([frame.shape[:2] for frame in frames], axis=0)
+    frames = [
+        np.pad(x, ((0, height - len(x)), (0, width - x.shape[1]), (0, 0)), constant_values=255)
+        for x in frames
+    ]
     frames = [Image.fromarray(frame) for frame in frames]
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
     with whole_file(path) as part:

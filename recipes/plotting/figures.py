@@ -64,7 +64,7 @@ def image_grid(images, columns, extra=0.0, largest=2.2, titles=None):
         axis.remove()
     for axis, image in zip(axes, images, strict=False):
         image = display.to_uint8(image)
-        axis.imshow(image.squeeze(), cmap="gray", vmin=0, vmax=255)
+        axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
         axis.set(xticks=[], yticks=[], anchor="N")
         axis.spines[:].set_visible(False)
     axes = axes[:count]

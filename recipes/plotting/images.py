@@ -1,13 +1,14 @@
 """Figures of images: in grids, with captions, under attention, attacked."""
 
 import textwrap
+from pathlib import Path
 
 import matplotlib
 import numpy as np
 from matplotlib import cm, colors, font_manager, patches
 from PIL import Image, ImageDraw, ImageFont
 
-from recipes.plotting.display import save_gif
+from recipes.plotting.display import save_gif, to_uint8
 from recipes.plotting.figures import WIDTH, finish, image_grid, styled
 
 
@@ -73,7 +74,7 @@ def show_attention(image, words, attention, grid, boxes=None, columns=4, size=2.
     """The image for each word of its caption, under a heat map of where the model looked.
 
     Args:
-        image: uint8 `(height, width, 3)`.
+        image: uint8, or float in [-1, 1], `(height, width, 3)`.
         words: list of str.
         attention: float `(words or more, places)`, each row sums to 1.
         grid: `(rows, columns)` of the places.
@@ -108,8 +109,8 @@ def attention_panels(image, attention, grid):
     Returns:
         A list of uint8 `(height, width, 3)`.
     """
+    image, attention = to_uint8(image), np.asarray(attention, np.float32)
     height, width = image.shape[:2]
-    attention = np.asarray(attention, np.float32)
     panels = []
     for row in attention / max(attention.max(), 1e-9):
         heat = Image.fromarray(row.reshape(grid)).resize((width, height), Image.Resampling.BICUBIC)
@@ -170,7 +171,9 @@ def show_training(paths, count=4):
         paths: image files whose names end in their epoch: `epoch-0001.png`.
         count: how many of them, at most.
     """
-    paths = list(paths)
+    paths = [Path(path) for path in paths]
+    if not paths:
+        raise ValueError("paths: there is no image grid to show")
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
     images = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in chosen]
     titles = [f"epoch {int(paths[i].stem.split('-')[1])}" for i in chosen]

@@ -8,8 +8,10 @@ from recipes.training import check_keras, distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
 from recipes.training.checks import (
+    check_count,
     check_images,
     check_number,
+    check_seed,
     first_batch,
     first_held_out,
     only_part,
@@ -18,8 +20,8 @@ from recipes.training.resume import Resume
 
 
 def as_float32(x):
-    """A tensor of a batch; NumPy's float64, which no layer computes with, as float32."""
-    return tf.cast(x, tf.float32) if x.dtype == tf.float64 else x
+    """A tensor of a batch; floats as float32, of which a mixed precision makes what it needs."""
+    return tf.cast(x, tf.float32) if x.dtype.is_floating else x
 
 
 class RecipeModel(keras.Model):
@@ -32,6 +34,8 @@ class RecipeModel(keras.Model):
     def __init__(self, settings, **kwargs):
         check_keras()  # again: set_image_data_format may have changed it since the import
         super().__init__(**kwargs)
+        if "seed" in settings:
+            check_seed(settings["seed"])
         self.settings = settings
         for name, value in settings.items():
             setattr(self, name, value)
@@ -98,6 +102,13 @@ class RecipeModel(keras.Model):
         self.check_unweighted(kwargs)
         self.check_batch(x if y is None else (x, y))
         return super().train_on_batch(x, y, **kwargs)
+
+    def test_on_batch(self, x, y=None, **kwargs):
+        """`keras.Model.test_on_batch`, with the checks of `evaluate`."""
+        self.check_unweighted(kwargs)
+        self.check_can_evaluate()
+        self.check_held_out(x if y is None else (x, y))
+        return super().test_on_batch(x, y, **kwargs)
 
     def check_held_out(self, batch):
         """Raises `ValueError` unless `batch` is what `test_step` takes."""
@@ -214,12 +225,28 @@ class GAN(RecipeModel):
             fused_updates: let XLA compile the update of the weights, which pays for large
                 networks. As `jit_compile`, which compiles the whole step, on one device only.
             **kwargs: for `keras.Model.compile`.
+
+        Raises:
+            ValueError: a learning rate or decay that cannot be, a dict that lacks a network, or an
+                optimizer, loss or metrics, which a GAN has of its own.
         """
+        own = {"optimizer", "loss", "loss_weights", "metrics", "weighted_metrics"}
+        if given := own & {name for name, value in kwargs.items() if value is not None}:
+            raise ValueError(
+                f"{', '.join(sorted(given))}: a GAN has its own; compile takes learning_rate, "
+                "beta_1 and beta_2"
+            )
+        check_number("beta_1", beta_1, 1, below=True)
+        check_number("beta_2", beta_2, 1, below=True)
         if isinstance(learning_rate, dict) and set(learning_rate) != set(self.trained):
             raise ValueError(
                 f"learning_rate: a dict of {', '.join(map(repr, learning_rate)) or 'nothing'}, but "
                 f"one rate for each of {', '.join(self.trained)} is needed"
             )
+        rates = learning_rate if isinstance(learning_rate, dict) else {"": learning_rate}
+        for rate in rates.values():
+            if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+                check_number("learning_rate", rate)
         several = distribution.has_replicas()  # XLA cannot add up the gradients of several replicas
         self.compile_settings = dict(
             learning_rate=learning_rate, beta_1=beta_1, beta_2=beta_2,
@@ -238,6 +265,12 @@ class GAN(RecipeModel):
             jit_compile=jit_compile and not several,
             **kwargs,
         )
+
+    def predict(self, x, batch_size=None, **kwargs):
+        """`keras.Model.predict`, which first looks at the first images."""
+        x, batch = first_batch(x, None, batch_size)
+        check_images(keras.tree.flatten(batch)[0], "images")
+        return super().predict(x, batch_size, **kwargs)
 
     def check_can_evaluate(self):
         if type(self).test_step is keras.Model.test_step:
@@ -369,8 +402,9 @@ class LatentGAN(GAN):
         Returns:
             float32 array, `(count, height, width, channels)`, in [-1, 1].
         """
-        if count < 1:
-            raise ValueError(f"generate: count {count}, but at least 1 is needed")
+        check_count("count", count)
+        if seed is not None:
+            check_seed(seed)
         noise = np.random.default_rng(seed).standard_normal((count, self.latent_dim), np.float32)
         return self.decode(noise, batch_size)
 
@@ -385,6 +419,7 @@ class LatentGAN(GAN):
         Returns:
             float32 array, `(rows * steps, height, width, channels)`, in [-1, 1], walk by walk.
         """
+        check_count("rows", rows)
         if steps < 2:
             raise ValueError(f"interpolate: steps {steps}, but at least 2 are needed")
         rng = np.random.default_rng(seed)

@@ -81,9 +81,14 @@ class Batches:
         ]
         first = [np.asarray(array[np.zeros(1, np.int64)]) for array in arrays]
 
+        def read(rows):
+            # Each row once, in order: HDF5 files want it so.
+            rows, where = np.unique(rows, return_inverse=True)
+            return [np.asarray(array[rows])[where] for array in arrays]
+
         def gather(rows, batch_seed):
             batch = tf.numpy_function(
-                lambda rows: [np.asarray(array[rows]) for array in arrays],
+                read,
                 [rows],
                 [row.dtype for row in first],
                 stateful=False,

@@ -1,6 +1,5 @@
 """Callbacks for `fit`: progress, images, measures, losses that are NaN, and their order."""
 
-import math
 import time
 from importlib.util import find_spec
 
@@ -53,6 +52,8 @@ class ImageGrid(keras.callbacks.Callback):
         self.handle, self.greatest, self.collapsed = None, 0.0, False
         if real is not None:
             check_images(real, "real")
+            if len(real) < 2:
+                raise ValueError("real: 1 image, but how they differ takes 2 or more")
         self.real_diversity = None if real is None else diversity(real)
 
     def on_train_begin(self, logs=None):
@@ -208,7 +209,8 @@ class StopOnNaN(keras.callbacks.Callback):
         self.check(logs, "validation")
 
     def check(self, logs, where):
-        bad = [f"{k} is {v:g}" for k, v in (logs or {}).items() if not math.isfinite(v)]
+        # A metric may have a value for each class.
+        bad = [f"{k} is {v}" for k, v in (logs or {}).items() if not np.isfinite(v).all()]
         if bad:
             saved = self.resume.last_good() if self.resume else "There is no checkpoint."
             raise FloatingPointError(

@@ -219,7 +219,7 @@ class Resume(keras.callbacks.Callback):
                 + self.last_good()
             )
         for name, value in (logs or {}).items():
-            self.state["history"].setdefault(name, []).append(float(value))
+            self.state["history"].setdefault(name, []).append(np.asarray(value, float).tolist())
         self.state.update(epoch=epoch + 1, callbacks=seen(self.others))
         self._write(self.model)
         # Two are kept, should the disk lose the last one. What was damaged goes only now.
