@@ -40,7 +40,7 @@ def test_it_has_the_parts_of_every_recipe(nb):
         "Exercises", "References",
     ):  # fmt: skip
         assert re.search(rf"^#+ .*{part}|^{part}", text, re.MULTILINE), part
-    assert 20 <= len(nb.cells) <= 42
+    assert 20 <= len(nb.cells) <= 48
     assert "(attachment:result.png)" in nb.cells[0].source
     assert "colab" in nb.cells[0].source
 

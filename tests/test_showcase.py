@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from recipes import showcase, translation
+from recipes import metrics, showcase, translation
+from recipes.datasets import digits, scale
+from recipes.dcgan import DCGAN, build_discriminator
 from recipes.showcase import load_showcase, write_float16
 from tools import train_showcase
 
@@ -57,6 +59,19 @@ def test_what_cannot_be_written_or_read_is_named(shown):
         write_float16(network, shown / "showcase_dense.npz")
 
 
+def test_the_digits_that_come_along_are_as_good_as_their_file_says():
+    (images, labels), (held_out, _) = (digits.load(split) for split in ("train", "test"))
+    evaluator = metrics.train_evaluator(scale(images), labels, epochs=6, seed=0)
+    gan = DCGAN(load_showcase("dcgan"), build_discriminator(width=1))
+    found = metrics.evaluate_images(evaluator, gan.generate(500, seed=1), scale(held_out))
+    curve, real = showcase.load_curve("dcgan")
+    assert found["classes"] == 10
+    assert found["confident_share"] > 0.5  # of real ones this evaluator is sure of 85 %
+    assert found["frechet"] < 8
+    assert real["confident_share"] > curve["confident_share"][-1] > 0.75
+    assert real["frechet"] < curve["frechet"][-1] < 20
+
+
 def test_the_tool_leaves_generators_and_a_curve_and_goes_on(shown, tmp_path, capsys):
     def train(minutes):
         train_showcase.main(
@@ -69,6 +84,9 @@ def test_the_tool_leaves_generators_and_a_curve_and_goes_on(shown, tmp_path, cap
 
     first = train(1e-6)
     assert load_showcase("pix2pix").count_params() > 0
+    curve, real = showcase.load_curve("pix2pix")
+    assert curve["l1"] == [row["l1"] for row in first]
+    assert real == {}
     more = train(2e-6)
     assert "going on after epoch 1" in capsys.readouterr().out
     assert more[0] == first[0]

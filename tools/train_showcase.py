@@ -1,7 +1,6 @@
-r"""Trains a GAN longer than a notebook does; its generators go to `data/weights/`.
+"""Trains a GAN longer than a notebook does; its generators go to `data/weights/`.
 
-    python -m tools.train_showcase dcgan --mnist --minutes 25 --width 32 --batch-size 64 \
-        --learning-rate 2e-3
+    python -m tools.train_showcase dcgan --mnist --minutes 40 --width 32 --batch-size 64
     python -m tools.train_showcase pix2pix --minutes 60
     python -m tools.train_showcase cyclegan --minutes 60
 
