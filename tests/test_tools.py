@@ -374,7 +374,7 @@ def test_the_gpu_test_runs_smoke_and_then_short_mode(tmp_path, monkeypatch):
     assert driver.main(["--gpu"], root=tmp_path) == 0
     assert seen == [
         ("smoke", "--nbval-cell-timeout=1800"),
-        ("short", "--nbval-cell-timeout=7200"),
+        ("short", "--nbval-cell-timeout=10800"),
     ]
     gpus = 0
     assert driver.main(["--gpu"], root=tmp_path) == 1

@@ -18,7 +18,7 @@ WIDGET = "application/vnd.jupyter.widget"
 FIGURES = ("image/png", "image/jpeg")
 
 # Seconds that a cell of a notebook may take in each mode; None: as long as it needs.
-TIMEOUTS = {"reduced": 1800, "short": 2 * 3600, "full": None, "smoke": 1800}
+TIMEOUTS = {"reduced": 1800, "short": 3 * 3600, "full": None, "smoke": 1800}
 
 
 def find_notebooks(root, names=()):
