@@ -279,7 +279,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
 def batches(model, dataset, size):
     """Checked arrays (images, labels) of a dataset, or of a pair of arrays, at most `size` each."""
     classes, total = compiled(model).classes, 0
-    for images, labels in [dataset] if isinstance(dataset, tuple) else dataset:
+    pair = isinstance(dataset, list) and dataset and not isinstance(dataset[0], tuple | list)
+    for images, labels in [dataset] if pair or isinstance(dataset, tuple) else dataset:
         images, labels = np.asarray(images), checks.class_numbers(labels, classes, len(images))
         total += len(labels)
         for i in range(0, len(labels), size):

@@ -170,9 +170,17 @@ def image_kernel_distance(network, images, reference):
             are the features, `(count, features)`.
         images, reference: float arrays in [-1, 1], `(count, height, width, channels)`, 2 or more
             each, of any size: they are scaled to that of the network.
+
+    Raises:
+        ValueError: images that are not in [-1, 1], or not finite, or a network of any size.
     """
+    size = network.input_shape[1:3]
+    if None in size:
+        raise ValueError(
+            f"network: it takes images of any size, {network.input_shape}; build it for one size"
+        )
     first, second = (
-        apply(network, shrink(x, network.input_shape[1]), name)[0]
+        apply(network, shrink(x, size), name)[0]
         for name, x in (("images", images), ("reference", reference))
     )
     unit = np.sqrt(np.square(second).mean())
@@ -389,8 +397,10 @@ def class_share(evaluator, images, label):
 
 
 def shrink(images, size):
-    """Images `(count, height, width, channels)` at size x size, antialiased; float32."""
-    small = [tf.image.resize(x, (size, size), antialias=True) for x in _batches(images)]
+    """Images `(count, height, width, channels)`, antialiased, at a size `(height, width)`, or at
+    size x size; float32."""
+    size = (size, size) if isinstance(size, int) else size
+    small = [tf.image.resize(x, size, antialias=True) for x in _batches(images)]
     return np.concatenate(small)
 
 

@@ -206,5 +206,7 @@ def test_attention_in_boxes():
         "cat": pytest.approx((2, 0.5, 0.25, 0.25)),
     }
     assert boxes_of_words(["a", "puppy", "cat"], boxes, NOUNS) == [None, boxes[0][1], boxes[2][1]]
+    with pytest.raises(ValueError, match="attention: 1 rows, but 2 words"):
+        attention_in_boxes(["a", "dog"], attention[:1], (2, 2), boxes, NOUNS)
     with pytest.raises(ValueError, match=r"grid \(3, 3\)"):
         attention_in_boxes(["dog"], attention, (3, 3), boxes, NOUNS)

@@ -182,7 +182,8 @@ def test_accuracy_under_attack_counts(net, images):
     for data in (pair, column, dataset):
         found = attacks.accuracy_under_attack(net, data, epsilons, fgsm.fgsm, batch_size=3)
         np.testing.assert_allclose(found, expected)
-    assert attacks.accuracy_under_attack(net, pair, 0.8, fgsm.fgsm) == expected[-1:]
+    for data in (pair, list(pair), [pair]):
+        assert attacks.accuracy_under_attack(net, data, 0.8, fgsm.fgsm) == expected[-1:]
     noise = [
         attacks.accuracy_under_attack(net, data, [0.1], fgsm.random_signs)
         for data in (pair, column, dataset)

@@ -183,6 +183,18 @@ def test_the_kernel_distance_of_images_is_that_of_their_features_in_units_of_the
     assert found == pytest.approx(metrics.image_kernel_distance(network, *shrunk), rel=1e-4)
 
 
+def test_the_network_of_the_kernel_distance_has_a_size_of_its_own():
+    images, reference = RNG.uniform(-1, 1, (2, 5, 16, 16, 3)).astype("float32")
+    for size in ((8, 4), (None, None)):
+        inputs = keras.Input((*size, 3))
+        network = keras.Model(inputs, keras.layers.GlobalAveragePooling2D()(inputs))
+        if None in size:
+            with pytest.raises(ValueError, match="network: it takes images of any size"):
+                metrics.image_kernel_distance(network, images, reference)
+        else:
+            assert np.isfinite(metrics.image_kernel_distance(network, images, reference))
+
+
 def test_colour_alone_does_not_convince_an_evaluator_of_domains():
     y, x = np.mgrid[0:16, 0:16] // 4 % 2 * 1.0
 

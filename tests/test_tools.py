@@ -234,6 +234,7 @@ def test_an_unknown_mode_is_an_error(tmp_path, monkeypatch):
 
 def test_unknown_notebook_is_an_error(tmp_path):
     write(tmp_path, "a")
+    assert len(common.find_notebooks(common.ROOT, ["02_ssgan", "02_ssgan.ipynb"])) == 1
     with pytest.raises(SystemExit, match="no such notebook: b"):
         run.main(["b"], root=tmp_path)
 

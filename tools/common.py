@@ -24,7 +24,7 @@ TIMEOUTS = {"reduced": 1800, "short": 3 * 3600, "full": None, "smoke": 1800}
 def find_notebooks(root, names=()):
     """The notebooks in order; with names (`01_dcgan` or `01_dcgan.ipynb`), only those."""
     found = {path.stem: path for path in sorted((root / "notebooks").glob("*.ipynb"))}
-    names = [Path(name).stem for name in names] or list(found)
+    names = list(dict.fromkeys(Path(name).stem for name in names)) or list(found)
     if unknown := [name for name in names if name not in found]:
         sys.exit(
             f"no such notebook: {', '.join(unknown)} (there are: {', '.join(found) or 'none'})"

@@ -206,9 +206,11 @@ def attention_in_boxes(tokens, attention, grid, boxes, nouns):
         A list of `InBox`, for the words that name something that has a box.
 
     Raises:
-        ValueError: a grid that does not go with the attention.
+        ValueError: a grid that does not go with the attention, or words without attention.
     """
     attention = np.asarray(attention)
+    if len(attention) < len(tokens):
+        raise ValueError(f"attention: {len(attention)} rows, but {len(tokens)} words")
     if attention.ndim != 2 or attention.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"grid {grid}, but attention has the shape {attention.shape}")
     prior = np.outer(*(np.exp(-8 * ((np.arange(n) + 0.5) / n - 0.5) ** 2) for n in grid))
