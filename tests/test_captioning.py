@@ -476,6 +476,8 @@ def test_bad_references(references, captions, message):
     if captions:
         with pytest.raises(ValueError, match="captions: .* is one text"):
             bleu(references, captions[0])
+        with pytest.raises(ValueError, match="captions: .* is one text"):
+            captioning.variety(captions[0], captioning.Vocabulary(["dog"]))
     for score in (bleu, captioning.cider, captioning.rouge_l):
         with pytest.raises(ValueError, match=message):
             score(references, captions)

@@ -4,6 +4,7 @@ import numpy as np
 import tensorflow as tf
 from keras.utils import pad_sequences
 
+from recipes.captioning.model import check_array
 from recipes.captioning.vocabulary import PAD, check_lists
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 from recipes.training.checks import check_count, check_seed
@@ -40,11 +41,7 @@ class CaptionBatches:
 
     def __init__(self, features, captions, vocabulary, *, batch_size, seed, rows=None, steps=None):
         check_lists(captions)
-        if not hasattr(features, "shape"):
-            raise ValueError(
-                f"features: a {type(features).__name__}, but an array is needed; of what "
-                "extract_features returns, pass .array"
-            )
+        check_array(features)
         rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
         if len(rows) != len(captions):
             raise ValueError(f"rows: {len(rows)} rows, but captions of {len(captions)} images")

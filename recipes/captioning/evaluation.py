@@ -120,8 +120,9 @@ def variety(captions, vocabulary):
         number of words; "unused", the share of the vocabulary's words that no caption has.
 
     Raises:
-        ValueError: no captions.
+        ValueError: no captions, or a text in place of a list.
     """
+    captions = _texts(captions)
     if not captions:
         raise ValueError("captions: none")
     words = [clean(text) for text in captions]

@@ -10,6 +10,15 @@ from recipes.training import distribution
 from recipes.training.base import RecipeModel
 
 
+def check_array(features):
+    """Raises `ValueError` unless `features` are an array, or a tensor."""
+    if not hasattr(features, "shape"):
+        raise ValueError(
+            f"features: a {type(features).__name__}, but an array is needed; of what "
+            "extract_features returns, pass .array"
+        )
+
+
 def check_finite(features):
     """Raises `ValueError` if a value is NaN or infinite."""
     if not np.isfinite(np.asarray(features, np.float32)).all():
@@ -99,11 +108,7 @@ class CaptionModel(RecipeModel):
 
     def check_features(self, features):
         """Raises `ValueError` unless `features` are those that the captioner was built for."""
-        if not hasattr(features, "shape"):
-            raise ValueError(
-                f"features: a {type(features).__name__}, but an array is needed; of what "
-                "extract_features returns, pass .array"
-            )
+        check_array(features)
         shape = tuple(features.shape)
         if len(shape) != len(self.feature_shape) + 1 or shape[1:] != tuple(self.feature_shape):
             raise ValueError(

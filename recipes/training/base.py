@@ -238,12 +238,13 @@ class GAN(RecipeModel):
             )
         check_number("beta_1", beta_1, 1, below=True)
         check_number("beta_2", beta_2, 1, below=True)
-        if isinstance(learning_rate, dict) and set(learning_rate) != set(self.trained):
+        one = not isinstance(learning_rate, dict)
+        rates = dict.fromkeys(self.trained, learning_rate) if one else learning_rate
+        if set(rates) != set(self.trained):
             raise ValueError(
-                f"learning_rate: a dict of {', '.join(map(repr, learning_rate)) or 'nothing'}, but "
+                f"learning_rate: a dict of {', '.join(map(repr, rates)) or 'nothing'}, but "
                 f"one rate for each of {', '.join(self.trained)} is needed"
             )
-        rates = learning_rate if isinstance(learning_rate, dict) else {"": learning_rate}
         for rate in rates.values():
             if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
                 check_number("learning_rate", rate)
@@ -254,8 +255,7 @@ class GAN(RecipeModel):
         )  # fmt: skip
         self.updates_of = {}  # compiled once: in eager mode, a new function would be at each step
         for name in self.trained:
-            rate = learning_rate[name] if isinstance(learning_rate, dict) else learning_rate
-            optimizer = keras.optimizers.Adam(rate, beta_1, beta_2)
+            optimizer = keras.optimizers.Adam(rates[name], beta_1, beta_2)
             optimizer.build(getattr(self, name).trainable_variables)  # a resumed run needs it
             setattr(self, f"{name}_optimizer", optimizer)
             if fused_updates and not several:
