@@ -234,6 +234,8 @@ def save_images(folder, images, names, confidences, epsilon, bounds=BOUNDS):
     """
     low, high = checks.check_bounds(bounds)
     checks.check_images(images, "images", low=low, high=high)
+    if images.shape[-1] not in (1, 3):
+        raise ValueError(f"images: shape {images.shape}, but 1 or 3 channels can be saved")
     scaled = np.rint((np.clip(images, low, high) - low) * (255 / (high - low))).astype(np.uint8)
     paths = []
     for i, (image, name, sure) in enumerate(zip(scaled, names, confidences, strict=True)):

@@ -299,6 +299,11 @@ def grid_energy(images, reference, periods=(2, 4, 8)):
     Raises:
         ValueError: other shapes, values that are NaN or infinite, or flat images.
     """
+    if np.ndim(images) != 4 or np.ndim(reference) != 4:
+        raise ValueError(
+            f"grid_energy: shapes {np.shape(images)} and {np.shape(reference)}, but (count, "
+            "height, width, channels) is needed"
+        )
     height, width = np.shape(images)[1:3]
     if height % max(periods) or width % max(periods) or np.shape(reference)[1:3] != (height, width):
         raise ValueError(

@@ -124,8 +124,13 @@ def translate(generator, images, batch_size=8):
         float32 array in [-1, 1], of the shape of `images`.
 
     Raises:
-        ValueError: another shape or dtype, or values outside of [-1, 1].
+        ValueError: another shape or dtype, several shapes, or values outside of [-1, 1].
     """
+    if isinstance(images, tuple | list) and len(shapes := set(map(np.shape, images))) > 1:
+        raise ValueError(
+            f"translate: images of the shapes {sorted(shapes)}, but a batch has one: translate "
+            "them one by one"
+        )
     images = np.asarray(images)
     if images.ndim not in (3, 4) or images.shape[-1] != 3 or 0 in images.shape:
         raise ValueError(

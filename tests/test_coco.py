@@ -140,7 +140,7 @@ def test_sample_is_of_whole_images_by_seed(root):
     assert len(whole) == len(coco.load()) == 40
     assert data == sample(whole, 48, seed=1) == coco.load(captions=48, seed=1)
     assert data != coco.load(captions=48, seed=2)
-    with pytest.raises(ValueError, match="captions must be a whole number above 0"):
+    with pytest.raises(ValueError, match="captions .*: at least 1 is needed, a whole number"):
         coco.load(captions=0)
 
 

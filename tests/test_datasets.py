@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from recipes.datasets import digits, emnist, fashion_mnist
+from recipes.datasets.captions import CaptionedImages, sample, split_by_image
 from recipes.datasets.few_labels import few_labels
 from recipes.datasets.files import MissingDataError
 from recipes.datasets.idx import read_idx
@@ -429,8 +430,8 @@ def test_few_labels_can_be_all():
         pytest.param(LABELS, 22, 11, "class 10 has 0 images, but 2 of each", id="empty-class"),
         pytest.param([0, 0, 2, 2], 3, None, "class 1 has 0 images", id="empty-class-between"),
         pytest.param(LABELS, 15, None, "15 labelled images cannot be split", id="not-divisible"),
-        pytest.param(LABELS, 0, None, "0 labelled images cannot be split", id="none-wanted"),
-        pytest.param(LABELS, -10, None, "-10 labelled images cannot be", id="fewer-than-none"),
+        pytest.param(LABELS, 0, None, "count 0: at least 1 is needed", id="none-wanted"),
+        pytest.param(LABELS, -10, None, "count -10: at least 1", id="fewer-than-none"),
         pytest.param([], 10, None, "dataset that is not empty", id="no-labels"),
         pytest.param([[0, 1]], 2, None, r"found shape \(1, 2\)", id="matrix"),
         pytest.param([0.0, 1.0], 2, None, "type float64", id="floats"),
@@ -441,3 +442,15 @@ def test_few_labels_can_be_all():
 def test_few_labels_refuses(labels, count, num_classes, message):
     with pytest.raises(ValueError, match=message):
         few_labels(labels, count, seed=0, num_classes=num_classes)
+
+
+@pytest.mark.parametrize("seed", [-1, 0.5, None, True])
+def test_a_seed_that_is_none_is_refused(seed):
+    data = CaptionedImages([Path(f"{i}.jpg") for i in range(10)], [["a"]] * 10)
+    for draw in (
+        lambda: few_labels(LABELS, 10, seed),
+        lambda: split_by_image(data, seed=seed),
+        lambda: sample(data, 5, seed),
+    ):
+        with pytest.raises(ValueError, match=rf"^seed {seed}: .* whole number, 0 or more"):
+            draw()

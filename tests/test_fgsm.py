@@ -456,6 +456,8 @@ def test_saved_pictures_have_safe_names_and_still_fool(tmp_path, net, images):
         np.testing.assert_allclose(scale(image_files.read(path)), picture, atol=1 / 255 + 1e-6)
     [path] = fgsm.save_images(tmp_path, np.full((1, 2, 2, 1), 0.2), ["grey"], [1], 0, (0, 1))
     assert (image_files.read(path) == 51).all()
+    with pytest.raises(ValueError, match=r"shape \(1, 2, 2, 4\), but 1 or 3 channels"):
+        fgsm.save_images(tmp_path, np.full((1, 2, 2, 4), 0.2), ["a"], [1], 0, (0, 1))
 
 
 def test_levels_of_grey():

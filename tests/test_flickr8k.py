@@ -492,7 +492,7 @@ def test_sample_counts_captions_exactly():
 
 @pytest.mark.parametrize("count", [0, -5, 2.5, "30"])
 def test_sample_of_so_many_cannot_be(count):
-    with pytest.raises(ValueError, match="captions must be a whole number above 0"):
+    with pytest.raises(ValueError, match="captions .*: at least 1 is needed, a whole number"):
         sample(captioned([1]), count)
 
 

@@ -89,6 +89,13 @@ def test_images_without_a_number_have_no_grid():
             metrics.grid_energy(*pair)
 
 
+def test_one_image_without_its_axis_has_no_grid():
+    big = RNG.uniform(-1, 1, (2, 16, 16, 3))
+    for pair in ((big[0], big), (big, big[0])):
+        with pytest.raises(ValueError, match=r"grid_energy: .*\(count, height, width, channels\)"):
+            metrics.grid_energy(*pair)
+
+
 def test_flat_images_have_no_grid():
     big = RNG.uniform(-1, 1, (2, 16, 16, 3))
     for flat in (np.zeros_like(big), big[:0]):

@@ -164,6 +164,35 @@ def test_rows_of_unequal_counts_are_refused():
         plotting.show_rows({"real": COLOURED, "fake": COLOURED[:1]})
 
 
+NOTHING = np.zeros((0, 8, 8, 3), np.uint8)
+CAPTIONS = ["a"] * len(COLOURED)
+
+
+@pytest.mark.parametrize(
+    ("draw", "message"),
+    [
+        (lambda: plotting.show_images(NOTHING), "there is none"),
+        (lambda: plotting.show_rows({}), "there is none"),
+        (lambda: plotting.show_rows({"real": NOTHING}), "there is none"),
+        (lambda: plotting.mosaic(NOTHING), "there is none"),
+        (lambda: plotting.show_images(COLOURED[..., :2]), r"number 0 has shape \(.*, 2\)"),
+        (lambda: plotting.show_images(COLOURED[0]), "number 0 has shape"),
+        (lambda: plotting.mosaic(COLOURED[0]), "number 0 has shape"),
+        (lambda: plotting.show_images(COLOURED, ["a"]), "^titles: 1 for"),
+        (lambda: plotting.show_images(COLOURED, columns=0), "^columns 0"),
+        (lambda: plotting.mosaic(COLOURED, columns=0), "^columns 0"),
+        (lambda: plotting.show_captions(COLOURED, CAPTIONS, columns=0), "^columns 0"),
+        (lambda: plotting.show_captions(COLOURED, ["a"]), "^captions: 1 for"),
+        (lambda: plotting.show_captions([], []), "^captions: 0 for 0"),
+        (lambda: plotting.show_slider([], [], "epoch"), "^epoch: 0 images and 0 labels"),
+        (lambda: plotting.save_gif([], "film.gif"), "^film.gif: there are no frames"),
+    ],
+)
+def test_what_cannot_be_drawn_is_refused(draw, message):
+    with pytest.raises(ValueError, match=message):
+        draw()
+
+
 def test_show_captions_breaks_long_lines():
     photos = [np.zeros((4, 6, 3), np.uint8), np.zeros((9, 5, 3), np.uint8)]
     axes = plotting.show_captions(photos, ["a dog\na cat", "word " * 20]).axes

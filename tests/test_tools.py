@@ -156,6 +156,24 @@ def test_run_executes_only_what_changed(tmp_path, executed, capsys, monkeypatch)
     assert executed[5:] == ["a", "b"]
 
 
+def test_two_runs_at_once_remember_what_both_did(tmp_path, executed, monkeypatch):
+    write(tmp_path, "a"), write(tmp_path, "b"), write(tmp_path, "c")
+    alone = common.execute
+
+    def beside_another(nb, *rest):
+        if not executed:
+            monkeypatch.setattr(common, "execute", alone)
+            assert run.main(["b"], root=tmp_path) == 0
+        return alone(nb, *rest)
+
+    monkeypatch.setattr(common, "execute", beside_another)
+    assert run.main(["a"], root=tmp_path) == 0
+    assert executed == ["b", "a"]
+    run.main(root=tmp_path)
+    assert executed == ["b", "a", "c"]
+    assert 'href="pages/b.html"' in (tmp_path / "build/index.html").read_text()
+
+
 def test_run_tries_a_failed_notebook_again(tmp_path, executed):
     write(tmp_path, "a", "raise"), write(tmp_path, "b", attachments={"x": {"image/png": DOT}})
     assert [run.main(root=tmp_path), run.main(root=tmp_path)] == [1, 1]

@@ -283,6 +283,7 @@ def test_one_generator_is_enough_to_translate_any_size(tmp_path):
         (np.full((8, 8, 3), 200.0), "from 200 to 200"),
         (np.full((8, 8, 3), np.nan, np.float32), "NaN"),
         (np.zeros((8, 8, 3), np.int32), "int32"),
+        ([np.zeros((8, 8, 3)), np.zeros((8, 9, 3))], r"\(8, 8, 3\), \(8, 9, 3\).*one by one"),
     ],
 )
 def test_translate_says_what_it_needs(x, says):

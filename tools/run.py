@@ -10,6 +10,7 @@ import json
 import sys
 import time
 
+from recipes.datasets import files
 from tools import common, pages
 
 INPUTS = ("recipes/**/*", "data/toyworlds/**/*", "data/weights/*", "requirements.txt")
@@ -119,6 +120,16 @@ def write_pages(results, build, mode):
     common.write_json(build / "results.json", results)
 
 
+def store(results, own, build, mode):
+    """Writes results and pages, beside other runs that may have finished others meanwhile."""
+    with files.locked(build / "results.json"):
+        for name, result in remembered(build).items():
+            there = (build / f"notebooks/{name}.ipynb").exists()
+            if name in results and name not in own and there:
+                results[name] = result
+        write_pages(results, build, mode)
+
+
 def main(names=(), root=common.ROOT):
     build = root / "build"
     env = common.environment(build / "outputs")
@@ -138,12 +149,12 @@ def main(names=(), root=common.ROOT):
         if name in todo:
             path, key = todo[name]
             results[name] = run_one(path, build, env) | {"key": key}
-            write_pages(results, build, env["RECIPES_MODE"])
+            store(results, todo, build, env["RECIPES_MODE"])
         result = results[name]
         time_used = f"{result['seconds']:.1f} s" if name in todo else "unchanged"
         note = result["headline"] if result["ok"] else f"FAILED {result['error']}"
         print(f"{time_used:>10}  {note}", flush=True)
-    write_pages(results, build, env["RECIPES_MODE"])  # where only the templates changed
+    store(results, todo, build, env["RECIPES_MODE"])  # where only the templates changed
     print(f"{'gallery:' if todo else 'nothing changed:'} build/index.html")
     return int(not all(results[name]["ok"] for name in wanted))
 

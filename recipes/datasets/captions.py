@@ -6,6 +6,7 @@ from itertools import accumulate, pairwise
 
 import numpy as np
 
+from recipes.arguments import check_count, check_seed
 from recipes.datasets.image_files import some
 
 
@@ -63,6 +64,7 @@ def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
     """
     if not (all(share > 0 for share in shares) and abs(sum(shares) - 1) < 1e-6):
         raise ValueError(f"shares must be above 0 and make 1 in all, found {shares!r}")
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(data))
     ends = [0, *(round(len(data) * end) for end in accumulate(shares))]
     parts = tuple(data.take(sorted(order[start:end])) for start, end in pairwise(ends))
@@ -85,8 +87,8 @@ def sample(data, captions=30_000, seed=0):
     Raises:
         ValueError: `captions` is not a whole number above 0.
     """
-    if not isinstance(captions, (int, np.integer)) or captions < 1:
-        raise ValueError(f"captions must be a whole number above 0, not {captions!r}")
+    check_count("captions", captions)
+    check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(data))
     counts = np.cumsum([len(data.captions[i]) for i in order])
     return data.take(sorted(order[: np.searchsorted(counts, captions) + 1]))

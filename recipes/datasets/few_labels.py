@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from recipes.arguments import check_count, check_seed
+
 
 def few_labels(labels, count, seed, num_classes=None):
     """Draw `count` labelled images without replacement, equally many of each class.
@@ -19,6 +21,8 @@ def few_labels(labels, count, seed, num_classes=None):
         ValueError: no labels, a label that is no class, a `count` that cannot be split
             equally, or a class with fewer images than it has to give.
     """
+    check_seed(seed)
+    check_count("count", count)
     labels = np.asarray(labels)
     if labels.ndim != 1 or not labels.size or labels.dtype.kind not in "iu":
         raise ValueError(
@@ -31,7 +35,7 @@ def few_labels(labels, count, seed, num_classes=None):
         raise ValueError(
             f"labels must be in 0..{num_classes - 1}, found {labels.min()}..{labels.max()}"
         )
-    if count <= 0 or count % num_classes:
+    if count % num_classes:
         raise ValueError(
             f"{count} labelled images cannot be split equally among {num_classes} classes"
         )

@@ -7,6 +7,7 @@ import sys
 import numpy as np
 from PIL import Image
 
+from recipes.arguments import check_count
 from recipes.datasets.files import whole_file
 
 
@@ -26,6 +27,18 @@ def to_uint8(images):
     return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
+def check_shown(images):
+    """Raises `ValueError` unless there are images, each `(height, width, 1 or 3)`."""
+    if not len(images):
+        raise ValueError("images: there is none to show")
+    for i, image in enumerate(images):
+        shape = np.shape(image)
+        if len(shape) != 3 or shape[-1] not in (1, 3) or 0 in shape:
+            raise ValueError(
+                f"images: number {i} has shape {shape}, but (height, width, 1 or 3) can be shown"
+            )
+
+
 def mosaic(images, columns=8, gap=2, zoom=None):
     """One image that has all of them side by side.
 
@@ -38,7 +51,12 @@ def mosaic(images, columns=8, gap=2, zoom=None):
 
     Returns:
         uint8 array, `(height, width, 3)`.
+
+    Raises:
+        ValueError: no images, other shapes, or another dtype.
     """
+    check_shown(images)
+    check_count("columns", columns)
     images = to_uint8(images)
     count, height, width, _ = images.shape
     zoom = zoom or (2 if width < 128 else 1)
@@ -63,7 +81,12 @@ def save_gif(frames, path, seconds=0.4):
         frames: list of uint8 `(height, width, 3)`; smaller ones get a white border, on the right
             and below.
         seconds: how long each of the others stays.
+
+    Raises:
+        ValueError: there are no frames.
     """
+    if not len(frames):
+        raise ValueError(f"{path}: there are no frames to write")
     height, width = np.max([frame.shape[:2] for frame in frames], axis=0)
     frames = [
         np.pad(x, ((0, height - len(x)), (0, width - x.shape[1]), (0, 0)), constant_values=255)
@@ -102,6 +125,8 @@ def show_slider(images, labels, name):
         labels: what the slider stands at, one string an image.
         name: what it changes.
     """
+    if not images or not labels:
+        raise ValueError(f"{name}: {len(images)} images and {len(labels)} labels to look through")
     if not in_notebook() or importlib.util.find_spec("ipywidgets") is None:
         return
     import ipywidgets

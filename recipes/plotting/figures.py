@@ -5,6 +5,7 @@ import io
 import matplotlib
 from matplotlib.figure import Figure
 
+from recipes.arguments import check_count
 from recipes.plotting import display
 
 WIDTH = 6.4  # inches of a figure
@@ -53,7 +54,14 @@ def image_grid(images, columns, extra=0.0, largest=2.2, titles=None):
 
     Returns:
         `(figure, axes)`, the axes flat and as many as there are images.
+
+    Raises:
+        ValueError: no images, one that is no image, or another number of titles.
     """
+    display.check_shown(images)
+    check_count("columns", columns)
+    if titles is not None and len(titles) != len(images):
+        raise ValueError(f"titles: {len(titles)} for {len(images)} images")
     count, columns = len(images), min(columns, len(images))
     rows, size = -(-count // columns), min(WIDTH / columns, largest)
     ratio = max(image.shape[0] / image.shape[1] for image in images)

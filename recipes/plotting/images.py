@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib import cm, colors, font_manager, patches
 from PIL import Image, ImageDraw, ImageFont
 
+from recipes.arguments import check_count
 from recipes.plotting.display import save_gif, to_uint8
 from recipes.plotting.figures import WIDTH, finish, image_grid, styled
 
@@ -24,7 +25,7 @@ def show_images(images, titles=None, columns=8, title=None, size=2.2):
         size: width of an image in inches, at most; with less, the titles are larger beside it.
     """
     titles = [""] * len(images) if titles is None else titles
-    lines = max(str(text).count("\n") + (text != "") for text in titles)
+    lines = max((str(text).count("\n") + (text != "") for text in titles), default=0)
     figure, _ = image_grid(images, columns, 0.17 * lines, size, titles)
     return finish(figure, title)
 
@@ -38,10 +39,10 @@ def show_rows(rows, title=None):
         title: of the whole figure.
     """
     counts = {name: len(row) for name, row in rows.items()}
-    if len(set(counts.values())) != 1:
+    if len(set(counts.values())) > 1:
         raise ValueError(f"rows: each needs equally many images, but they have {counts}")
     images = [image for row in rows.values() for image in row]
-    columns = len(images) // len(rows)
+    columns = len(images) // max(len(rows), 1)
     figure, axes = image_grid(images, columns)
     for axis, name in zip(axes[::columns], rows, strict=True):
         axis.set_ylabel(name, fontsize=9)
@@ -57,6 +58,9 @@ def show_captions(images, captions, columns=3):
         captions: one string an image; each of its lines is broken where it gets too long.
         columns: images in a row.
     """
+    if not 0 < len(images) == len(captions):
+        raise ValueError(f"captions: {len(captions)} for {len(images)} images")
+    check_count("columns", columns)
     width = int(14 * min(WIDTH / min(columns, len(images)), 2.2))  # letters to a line
     texts = [
         "\n".join(part for line in text.splitlines() for part in textwrap.wrap(line, width))

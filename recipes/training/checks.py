@@ -8,6 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+# Of numbers, which the datasets check too, without TensorFlow.
+from recipes.arguments import check_count as check_count
+from recipes.arguments import check_number as check_number
+from recipes.arguments import check_seed as check_seed
+
 
 def check_images(images, name, shape=None, low=-1.0, high=1.0):
     """Raises `ValueError` unless `images` is a batch of finite float images in [low, high].
@@ -119,29 +124,6 @@ def check_epsilon(epsilon, many=False):
         wanted = "a finite number, 0 or more" + (", or a list of them" if many else "")
         raise ValueError(f"epsilon {epsilon!r}: it has to be {wanted}")
     return epsilons
-
-
-def check_seed(seed):
-    """Raises `ValueError` unless `seed` is an int, 0 or more."""
-    if isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0:
-        raise ValueError(f"seed {seed!r}: it has to be a whole number, 0 or more")
-
-
-def check_number(name, value, most=np.inf, above=False, below=False):
-    """Raises `ValueError` unless `value` is a finite number in [0, most]; without 0, if `above`,
-    or without `most`, if `below`."""
-    number = isinstance(value, int | float | np.number) and np.isfinite(value)
-    if not number or not 0 <= value <= most or (above and not value) or (below and value == most):
-        wanted = "above 0" if above else "of 0 or more"
-        if np.isfinite(most):
-            wanted += f" and {'below' if below else 'at most'} {most:g}"
-        raise ValueError(f"{name} {value!r}: a number {wanted} is needed")
-
-
-def check_count(name, value):
-    """Raises `ValueError` unless there is something to do, a whole number of times."""
-    if not isinstance(value, int | np.integer) or value < 1:
-        raise ValueError(f"{name} {value!r}: at least 1 is needed, a whole number")
 
 
 def first_batch(x, y=None, batch_size=None):
