@@ -69,6 +69,33 @@ def commands(text):
     return [words for words in found if words]
 
 
+def printed(path):
+    """All numbers that the committed notebook prints."""
+    outputs = [
+        o for cell in nbformat.read(path, as_version=4).cells for o in cell.get("outputs", ())
+    ]
+    texts = [o.text if o.output_type == "stream" else o.data.get("text/html", "") for o in outputs]
+    return [float(number) for number in re.findall(r"\d*\.?\d+", " ".join(texts))]
+
+
+def close(said, number):
+    """Whether a number, rounded to the digits of `said`, is what was said."""
+    return abs(number - float(said)) <= 0.5 / 10 ** len(said.partition(".")[2]) + 1e-9
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_the_headline_in_the_readme_is_what_the_notebook_prints(path):
+    [row] = re.findall(
+        rf"^\|.*\(notebooks/{path.name}\).*$", read(ROOT / "README.md"), re.MULTILINE
+    )
+    headline, numbers = row.split("|")[5], printed(path)
+    numbers += [100 * number for number in numbers]  # per cent
+    found = re.findall(r"(?<![\w.-])\d*\.?\d+", headline)
+    assert found
+    for said in found:
+        assert any(close(said, number) for number in numbers), f"{said} in {headline}"
+
+
 @pytest.mark.parametrize("path", DOCUMENTS + NOTEBOOKS, ids=lambda path: path.stem)
 def test_every_link_leads_to_a_file(path):
     text = FENCE.sub("", read(path))
