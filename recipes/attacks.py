@@ -264,6 +264,8 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
     Returns:
         float array in [0, 1], `(epsilons,)`.
     """
+    if options.get("targeted"):
+        raise ValueError("targeted: the labels are the true ones here, not targets to lead to")
     checks.check_epsilon(epsilons, many=True)
     epsilons = np.atleast_1d(epsilons)
     right, total = np.zeros(len(epsilons)), 0
@@ -279,8 +281,16 @@ def accuracy_under_attack(model, dataset, epsilons, attack, batch_size=250, **op
 def batches(model, dataset, size):
     """Checked arrays (images, labels) of a dataset, or of a pair of arrays, at most `size` each."""
     classes, total = compiled(model).classes, 0
+    if (
+        isinstance(dataset, tf.data.Dataset)
+        and dataset.cardinality() == tf.data.INFINITE_CARDINALITY
+    ):
+        raise ValueError("dataset: it never ends; leave repeat() out, or take(...) some batches")
     pair = isinstance(dataset, list) and dataset and not isinstance(dataset[0], tuple | list)
-    for images, labels in [dataset] if pair or isinstance(dataset, tuple) else dataset:
+    for batch in [dataset] if pair or isinstance(dataset, tuple) else dataset:
+        if len(batch) != 2:
+            raise ValueError(f"dataset: batches of {len(batch)} parts, but (images, labels) needed")
+        images, labels = batch
         images, labels = np.asarray(images), checks.class_numbers(labels, classes, len(images))
         total += len(labels)
         for i in range(0, len(labels), size):

@@ -175,6 +175,13 @@ class AdversarialTraining(RecipeModel):
         checks.check_images(images, "images", None, *self.bounds)
         classes = compiled(self.model, images).classes
         checks.class_numbers(labels, classes, len(images))
+        outputs = np.asarray(self.model(np.asarray(images[:1], np.float32)), np.float64)
+        of_logits = getattr(self.loss, "from_logits", False)
+        if self.compiled and not of_logits and abs(outputs.sum() - 1) > 0.01:
+            raise ValueError(
+                "loss: the model gives logits, but the loss takes probabilities; compile with "
+                "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"
+            )
 
     def train_step(self, data):
         images, labels = data
@@ -236,6 +243,11 @@ def save_images(folder, images, names, confidences, epsilon, bounds=BOUNDS):
     checks.check_images(images, "images", low=low, high=high)
     if images.shape[-1] not in (1, 3):
         raise ValueError(f"images: shape {images.shape}, but 1 or 3 channels can be saved")
+    if not len(images) == len(names) == len(confidences):
+        raise ValueError(
+            f"images: {len(images)}, but {len(names)} names and {len(confidences)} confidences"
+        )
+    epsilon = float(checks.check_epsilon(epsilon))
     scaled = np.rint((np.clip(images, low, high) - low) * (255 / (high - low))).astype(np.uint8)
     paths = []
     for i, (image, name, sure) in enumerate(zip(scaled, names, confidences, strict=True)):

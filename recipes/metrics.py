@@ -8,7 +8,7 @@ import tensorflow as tf
 from keras import layers
 
 from recipes.training import check_keras
-from recipes.training.checks import check_images, check_labels, without_column
+from recipes.training.checks import check_images, check_labels, check_number, without_column
 
 BATCH = 100
 SSIM_WINDOW = 11  # pixels
@@ -64,6 +64,8 @@ def train_domain_evaluator(first, second, epochs=3, seed=0):
     Returns:
         As `train_evaluator`.
     """
+    check_images(first, "first")
+    check_images(second, "second", np.shape(first)[1:])
     recoloured = colour_transfer(first, second), colour_transfer(second, first)
     labels = np.repeat([0, 1, 0, 1], 2 * [len(first), len(second)])
     images = np.concatenate([first, second, *recoloured])
@@ -84,6 +86,16 @@ def apply(network, images, name="images"):
     return [np.concatenate(part) for part in zip(*parts, strict=True)]
 
 
+def scored(evaluator, images, name="images"):
+    """Features and probabilities, by a model of `train_evaluator`."""
+    if len(evaluator.outputs) != 2:
+        raise ValueError(
+            f"evaluator: a model of {len(evaluator.outputs)} outputs, but one from "
+            "train_evaluator is needed, which gives features and probabilities"
+        )
+    return apply(evaluator, images, name)
+
+
 def evaluate_images(evaluator, images, reference):
     """Scores a set of generated images.
 
@@ -99,8 +111,8 @@ def evaluate_images(evaluator, images, reference):
     Raises:
         ValueError: images that are not in [-1, 1], or not finite.
     """
-    features, probabilities = apply(evaluator, images)
-    real_features, _ = apply(evaluator, reference, "reference")
+    features, probabilities = scored(evaluator, images)
+    real_features, _ = scored(evaluator, reference, "reference")
     return {
         "frechet": frechet_distance(real_features, features),
         "confident_share": confident_share(probabilities),
@@ -197,6 +209,7 @@ def confident_share(probabilities, threshold=0.9):
     Raises:
         ValueError: no rows, or rows that are no probabilities.
     """
+    check_number("threshold", threshold, 1)
     return float((_probabilities(probabilities).max(axis=1) > threshold).mean())
 
 
@@ -213,6 +226,7 @@ def class_coverage(probabilities, share=0.02):
     Raises:
         ValueError: as for `confident_share`.
     """
+    check_number("share", share, 1)
     probabilities = _probabilities(probabilities)
     counts = np.bincount(probabilities.argmax(axis=1), minlength=probabilities.shape[1])
     return int((counts >= share * len(probabilities)).sum())
@@ -396,7 +410,7 @@ class MeanColours:
 
 def class_share(evaluator, images, label):
     """The share of images that an evaluator assigns to class `label`, a float in [0, 1]."""
-    _, probabilities = apply(evaluator, images)
+    _, probabilities = scored(evaluator, images)
     check_labels([label], "label", probabilities.shape[1])
     return float((probabilities.argmax(axis=1) == label).mean())
 

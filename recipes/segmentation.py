@@ -23,17 +23,20 @@ def label_ids(label_maps, colours):
 
     Args:
         label_maps: `(count, height, width, 3)`; integers in [0, 255], or floats in [-1, 1].
-        colours: uint8 array, `(classes, 3)`.
+        colours: uint8 array, `(classes, 3)`, or a dict, name -> colour.
 
     Returns:
         uint8 array, `(count, height, width)`; `UNLABELLED` where no colour is near.
     """
     maps = np.asarray(label_maps)
+    if maps.dtype.kind not in "iu":
+        check_images(maps, "label maps")
     maps = maps.astype(np.float32) if maps.dtype.kind in "iu" else (maps + 1) * 127.5
     if maps.shape[3:] != (3,) or (maps.size and not -0.5 <= maps.min() <= maps.max() <= 255.5):
         needed = "(count, height, width, 3), integers in [0, 255] or floats in [-1, 1], are needed"
         raise ValueError(f"label maps: {needed}, not shape {maps.shape}")
-    colours = np.asarray(colours, np.float32)
+    colours = np.asarray(list(colours.values()) if isinstance(colours, dict) else colours)
+    colours = colours.astype(np.float32)
     ids = np.empty(maps.shape[:3], np.uint8)
     for image, found in zip(maps, ids, strict=True):
         squares = np.square(image[:, :, None] - colours).sum(-1)
@@ -58,6 +61,8 @@ def train_segmenter(images, ids, epochs=6, seed=0):
     """
     check_keras()
     check_images(images, "images", (*np.shape(images)[1:3], 3))
+    if np.shape(images)[1] % 2 or np.shape(images)[2] % 2:
+        raise ValueError(f"images: shape {np.shape(images)}, but even sides are needed")
     ids = _checked_ids(ids, np.shape(images)[:3])
     keras.utils.set_random_seed(seed)
     classes = int(ids[ids != UNLABELLED].max()) + 1

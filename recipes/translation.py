@@ -6,7 +6,7 @@ with Conditional Adversarial Networks" (arXiv:1611.07004).
 
 import keras
 import numpy as np
-from keras import layers
+from keras import layers, ops
 
 from recipes.datasets import scale
 from recipes.layers import conv, normalize, upsample
@@ -19,7 +19,7 @@ def build_unet(
     norm="batch",
     dropout=0.5,
     upsampling="transposed",
-    input_skip=False,
+    input_skip=None,
     seed=None,
 ):
     """U-Net: image -> image, both float `(batch, height, width, 3)` in [-1, 1].
@@ -36,13 +36,17 @@ def build_unet(
         dropout: rate in the first three blocks on the way up.
         upsampling: "transposed" convolutions, as in the book, "resize" or "bilinear"; see
             `layers.upsample`.
-        input_skip: joins the input image itself to the last map, so that its finest detail need
-            not be learned: for translations that keep the image's outlines, in few steps.
+        input_skip: what becomes of the input image at the end, so that its finest detail need not
+            be learned: "concat" joins it to the last map, for translations that keep the outlines;
+            "add" adds it to the last map, for those that keep most of the image, which then change
+            little at first; None, as in the book, does without.
         seed: seed of the dropout.
 
     Raises:
-        ValueError: `image_size` is not 32, 64, 128, 256, 512 or 1024.
+        ValueError: `image_size` is not 32, 64, 128, 256, 512 or 1024, or an option is unknown.
     """
+    if input_skip not in (None, "concat", "add"):
+        raise ValueError(f"input_skip {input_skip!r}: known are None, 'concat', 'add'")
     depth = depth_of(image_size)
     filters = [base_filters * min(2**i, 8) for i in range(depth)]
     x = images = keras.Input((None, None, 3))
@@ -58,7 +62,10 @@ def build_unet(
         x = layers.Concatenate()([layers.ReLU()(x), skips[i]])
     if input_skip:
         x = layers.ReLU()(normalize(upsample(x, base_filters, method=upsampling), norm))
-        x = conv(3, 3, 1, bias=True)(layers.Concatenate()([x, images]))
+        x = layers.Concatenate()([x, images]) if input_skip == "concat" else x
+        x = conv(3, 3, 1, bias=True)(x)
+        # The inverse of the tanh below: adding 0 leaves the image as it is, but for 2 %.
+        x = x + ops.arctanh(0.98 * images) if input_skip == "add" else x
     else:
         x = upsample(x, 3, method=upsampling, bias=True)
     x = layers.Activation("tanh", dtype="float32")(x)  # (batch, 256, 256, 3)
@@ -126,6 +133,11 @@ def translate(generator, images, batch_size=8):
     Raises:
         ValueError: another shape or dtype, several shapes, or values outside of [-1, 1].
     """
+    if hasattr(generator, "for_inference"):
+        raise ValueError(
+            f"generator: a whole {type(generator).__name__}; call its translate, or pass one "
+            "network, as for_inference gives it"
+        )
     if isinstance(images, tuple | list) and len(shapes := set(map(np.shape, images))) > 1:
         raise ValueError(
             f"translate: images of the shapes {sorted(shapes)}, but a batch has one: translate "

@@ -26,11 +26,34 @@ def test_bilinear_upsampling_begins_without_a_grid(maps):
 
 
 def test_the_input_skip_hands_on_every_pixel(maps):
-    network = build_unet(32, 4, "instance", input_skip=True)
+    network = build_unet(32, 4, "instance", input_skip="concat")
     kernel = np.zeros((3, 3, 7, 3), np.float32)
     kernel[1, 1, 4:] = np.eye(3)  # nothing of the 4 filters, all of the image
     network.layers[-2].set_weights([kernel, np.zeros(3)])
     np.testing.assert_allclose(network(maps), np.tanh(maps), atol=1e-5)
+
+
+@pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
+def test_what_is_added_to_zeros_is_the_image(maps, tmp_path, policy):
+    keras.config.set_dtype_policy(policy)
+    try:
+        network = build_unet(32, 4, "instance", upsampling="bilinear", input_skip="add")
+    finally:
+        keras.config.set_dtype_policy("float32")
+    last = [layer for layer in network.layers if layer.weights][-1]
+    last.set_weights([0 * value for value in last.get_weights()])
+    network.save(tmp_path / "generator.keras")
+    loaded = keras.models.load_model(tmp_path / "generator.keras")
+    for made in (network, loaded):
+        image = made(maps)
+        assert image.dtype == "float32"
+        np.testing.assert_allclose(image, 0.98 * maps, atol=1e-5)
+
+
+@pytest.mark.parametrize("skip", [True, False, "join"])
+def test_an_unknown_skip_is_refused(skip):
+    with pytest.raises(ValueError, match=f"input_skip {skip!r}: known are None, 'concat', 'add'"):
+        build_unet(32, 4, input_skip=skip)
 
 
 def test_bilinear_upsampling_takes_images_of_several_sizes(tmp_path):

@@ -54,7 +54,7 @@ def remote(root):
         url = subprocess.run(command, capture_output=True, text=True).stdout.strip()
     except OSError:  # no git
         return None
-    match = re.search(rf"github\.com[:/]({NAME})$", url)
+    match = re.search(rf"github\.com(?::\d+)?[:/]({NAME})/?$", url)
     return match[1].removesuffix(".git") if match else None
 
 
@@ -88,7 +88,7 @@ def main(name=None, root=common.ROOT):
     import nbformat
 
     old = repository(root)
-    name = name or remote(root) or old
+    name = (name or remote(root) or old).removesuffix(".git")
     if not re.fullmatch(NAME, name):
         raise ValueError(f"{name!r} is not owner/name")
     for path in (root / "pyproject.toml", root / "CITATION.cff", root / "README.md"):

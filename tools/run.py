@@ -7,8 +7,10 @@ cells, recipes/, the tools or requirements, a version, a RECIPES_ setting, or wh
 import base64
 import io
 import json
+import os
 import sys
 import time
+from pathlib import Path
 
 from recipes.datasets import files
 from tools import common, pages
@@ -132,8 +134,9 @@ def store(results, own, build, mode):
 
 def main(names=(), root=common.ROOT):
     build = root / "build"
-    env = common.environment(build / "outputs")
-    common.writable(build / "outputs")
+    outputs = Path(os.environ.get("RECIPES_OUTPUT_DIR") or build / "outputs")
+    env = common.environment(outputs)
+    common.writable(outputs)
     old, results, todo = remembered(build), {}, {}
     wanted = [path.stem for path in common.find_notebooks(root, names)]
     for path in common.find_notebooks(root):

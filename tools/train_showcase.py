@@ -128,7 +128,7 @@ def of_landscapes(options, **how):
 
 
 def networks(width, images):
-    generator = translation.build_unet(SIZE, width, "instance", 0.0, "bilinear", input_skip=True)
+    generator = translation.build_unet(SIZE, width, "instance", 0.0, "bilinear", "concat")
     return generator, translation.build_patchgan(images, width, "instance", halvings=2)
 
 
@@ -148,6 +148,8 @@ def main(words):
     parser.add_argument("--folder", type=Path, default=ROOT / "build/showcase")
     parser.add_argument("--weights", type=Path, default=ROOT / "data/weights")
     options = parser.parse_args(words)
+    if options.minutes <= 0:
+        parser.error(f"--minutes {options.minutes:g}: above 0 is needed")
 
     how = {"batch_size": options.batch_size, "steps": options.steps}
     gan, batches, measure, generators, ceiling = MAKERS[options.recipe](options, **how)

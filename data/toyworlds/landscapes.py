@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from recipes.arguments import check_seed
 from toyworlds import write_folder
 
 VERSION = 1  # of the drawings: a change of what is drawn has to raise it
@@ -379,6 +380,7 @@ def landscape(seed, winter=False, size=64):
     Returns:
         uint8 array, `(size, size, 3)`.
     """
+    check_seed(seed)
     check_size(size)
     place, mood = compose(seed, 2 * size), choose_mood(seed, bool(winter))
     image = draw_sky(place, mood)
@@ -431,8 +433,7 @@ def draw(folder, train=300, test=60, size=64, seed=0):
     """
     if train < 1 or test < 1:
         raise ValueError(f"train {train} and test {test}, but at least 1 of each is needed")
-    if seed < 0:
-        raise ValueError(f"seed {seed}, but it must not be negative")
+    check_seed(seed)
     check_size(size)
     numbers = {"train": train, "test": test, "size": size, "seed": seed}
     settings = {"drawing": "landscapes", "version": VERSION, **numbers}

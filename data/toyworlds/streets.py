@@ -89,6 +89,10 @@ class World:
     """A street to draw on: the camera, the light, the photo and the label of each pixel."""
 
     def __init__(self, seed, pixels, day=None, colours=None):
+        if day is not None and day not in DAYS:
+            raise ValueError(f"day={day!r} is unknown; known are: {', '.join(DAYS)}")
+        if not np.size(seed) or np.min(seed) < 0:
+            raise ValueError(f"seed {seed}, but it must not be negative")
         self.colours = colours  # how many of each list of colours
         self.rng = rng = np.random.default_rng(seed)
         self.pixels = pixels
@@ -495,7 +499,7 @@ def scene(seed, size=64, day=None, colours=None):
     """A street and its label map, the same ones whenever the seed is the same.
 
     Args:
-        seed: int, or a sequence of ints.
+        seed: int, 0 or more, or a sequence of them.
         size: pixels of an edge. Every size shows the same street.
         day: "clear", "hazy", "evening" or "overcast"; None for any of them.
 

@@ -42,6 +42,12 @@ class CaptionBatches:
     def __init__(self, features, captions, vocabulary, *, batch_size, seed, rows=None, steps=None):
         check_lists(captions)
         check_array(features)
+        check_count("batch_size", batch_size)
+        if rows is None and len(features) != len(captions):
+            raise ValueError(
+                f"captions: those of {len(captions)} images, but features has {len(features)} "
+                "rows: pass rows=, the row of each image"
+            )
         rows = np.arange(len(captions)) if rows is None else np.asarray(rows)
         if len(rows) != len(captions):
             raise ValueError(f"rows: {len(rows)} rows, but captions of {len(captions)} images")
@@ -53,8 +59,8 @@ class CaptionBatches:
             )
         check_seed(seed)
         texts = [text for image in captions for text in image]
-        if not texts or batch_size < 1:
-            raise ValueError(f"{len(texts)} captions in batches of {batch_size}: 1 or more each")
+        if not texts:
+            raise ValueError("captions: there is none")
         self.features, self.batch_size, self.seed = features, batch_size, seed
         self.rows = np.repeat(rows, [len(image) for image in captions])
         self.words = vocabulary.numbers(texts)

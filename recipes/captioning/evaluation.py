@@ -12,7 +12,7 @@ import numpy as np
 from nltk import everygrams
 from sklearn.neighbors import NearestNeighbors
 
-from recipes.captioning.vocabulary import SPECIAL, check_lists, clean
+from recipes.captioning.vocabulary import SPECIAL, check_lists, check_texts, clean
 
 
 def bleu(references, captions):
@@ -214,6 +214,9 @@ def attention_in_boxes(tokens, attention, grid, boxes, nouns):
         raise ValueError(f"attention: {len(attention)} rows, but {len(tokens)} words")
     if attention.ndim != 2 or attention.shape[1] != grid[0] * grid[1]:
         raise ValueError(f"grid {grid}, but attention has the shape {attention.shape}")
+    sizes = [box[2:] for _, box in boxes]
+    if sizes and np.max(sizes) > 1.5:
+        raise ValueError("boxes: they are in pixels, but fractions of the image are needed")
     prior = np.outer(*(np.exp(-8 * ((np.arange(n) + 0.5) / n - 0.5) ** 2) for n in grid))
     prior /= prior.sum()
     found = []
@@ -257,13 +260,13 @@ def _tokens(references, captions):
     bare = [i for i, texts in enumerate(references) if isinstance(texts, str) or not texts]
     if bare:
         raise ValueError(f"references: no list of captions for the images {bare[:10]}")
+    check_lists(references)
     references = [[clean(text) for text in texts] for texts in references]
     return references, [clean(text) for text in captions]
 
 
 def _texts(captions):
-    if isinstance(captions, str):
-        raise ValueError(f"captions: one for each image is needed, but {captions!r} is one text")
+    check_texts(captions)
     return list(captions)
 
 
@@ -290,6 +293,7 @@ def _covered(boxes, grid, fine=16):
 
 
 def _pooled(features):
+    features = np.asarray(features) if isinstance(features, list) else features
     if features.ndim == 2:
         return np.asarray(features, np.float32)
     # One image after the other: a file of spatial features may be larger than the memory.

@@ -38,6 +38,8 @@ class Features:
 
     def rows(self, paths):
         """The row of each photo: int64 `(len(paths),)`; a ValueError names those without one."""
+        if isinstance(paths, str | os.PathLike):
+            raise ValueError(f"paths: a list is needed, but {paths} is one path")
         found = [self._rows.get(os.path.abspath(path)) for path in paths]
         missing = [str(path) for path, row in zip(paths, found, strict=True) if row is None]
         if missing:

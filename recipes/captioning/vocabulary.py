@@ -26,10 +26,21 @@ def clean(text):
 
 
 def check_lists(captions):
-    """Raises `ValueError` unless there is a list of captions for each image."""
+    """Raises `ValueError` unless there is a list of captions, texts, for each image."""
     texts = next((texts for texts in [captions, *captions] if isinstance(texts, str)), None)
     if texts is not None:
         raise ValueError(f"captions: a list for each image is needed, but {texts!r} is a text")
+    for texts in captions:
+        check_texts(texts)
+
+
+def check_texts(captions):
+    """Raises `ValueError` unless `captions` is a list of texts."""
+    if isinstance(captions, str):
+        raise ValueError(f"captions: a list is needed, but {captions!r} is one text")
+    for text in captions:
+        if not isinstance(text, str):
+            raise ValueError(f"captions: {text!r} is no text; join words with blanks")
 
 
 class Vocabulary:
@@ -92,12 +103,13 @@ class Vocabulary:
             would refuse it.
 
         Raises:
-            ValueError: a caption without a word, or no captions.
+            ValueError: a caption without a word, one that is no text, or no captions.
         """
         return pad_sequences(self.numbers(captions), padding="post", value=PAD)
 
     def numbers(self, captions):
         """As `encode`, unpadded: a list of int32 arrays, one for each caption."""
+        check_texts(captions)
         rows = []
         for text in captions:
             words = clean(text)
@@ -112,8 +124,13 @@ class Vocabulary:
         start, are left out.
 
         Raises:
-            ValueError: a number that no word has.
+            ValueError: a number that no word has, or an array of another shape.
         """
+        if np.ndim(numbers) != 2:
+            raise ValueError(
+                f"numbers: shape {np.shape(numbers)}, but (captions, length) is needed; "
+                "numbers[None] makes it of one row"
+            )
         return [" ".join(self.tokens(row)) for row in np.asarray(numbers)]
 
     def tokens(self, row):

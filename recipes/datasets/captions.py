@@ -45,6 +45,10 @@ class CaptionedImages:
 
     def take(self, positions):
         """The images at these positions, in that order, as another `CaptionedImages`."""
+        if any(isinstance(i, bool | np.bool_) for i in positions):
+            raise ValueError(
+                "positions: they are true or false; np.flatnonzero finds the true ones"
+            )
         return CaptionedImages(
             [self.paths[i] for i in positions], [self.captions[i] for i in positions]
         )
@@ -62,7 +66,7 @@ def split_by_image(data, shares=(0.8, 0.1, 0.1), seed=0):
     Raises:
         ValueError: `shares` do not make 1, or a part would have no image.
     """
-    if not (all(share > 0 for share in shares) and abs(sum(shares) - 1) < 1e-6):
+    if np.ndim(shares) != 1 or not all(x > 0 for x in shares) or abs(sum(shares) - 1) > 1e-6:
         raise ValueError(f"shares must be above 0 and make 1 in all, found {shares!r}")
     check_seed(seed)
     order = np.random.default_rng(seed).permutation(len(data))

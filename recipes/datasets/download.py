@@ -18,6 +18,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from recipes.arguments import check_count
 from recipes.datasets.files import (
     ENVIRONMENT,
     MissingDataError,
@@ -85,6 +86,13 @@ def download(url, path, sha256=None, md5=None, size=None, timeout=30, progress=T
         ConnectionError: no network, an HTTP error, or the connection broke.
         OSError: the file cannot be written (disk full, no permission).
     """
+    if str(path).endswith(("/", os.sep)) or Path(path).is_dir():
+        raise ValueError(f"path {path}: a folder, but the name of a file is needed")
+    for name, given, digits in (("sha256", sha256, 64), ("md5", md5, 32)):
+        if given is not None and not re.fullmatch(rf"[0-9a-fA-F]{{{digits}}}", given):
+            raise ValueError(f"{name} {given!r}: {digits} hexadecimal digits are needed")
+    if size is not None:
+        check_count("size", size)
     path = Path(path)
     _address(url)  # before anything is written
     if path.is_file():

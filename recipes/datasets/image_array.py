@@ -78,6 +78,8 @@ class ImageArray:
 
         def read_half(path):
             image = read(path)
+            if image.shape[1] % 2:
+                raise ValueError(f"its width {image.shape[1]} is odd: no pair of images")
             middle = image.shape[1] // 2
             return image[:, :middle] if half == "left" else image[:, middle:]
 

@@ -18,6 +18,14 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
         references: dict, title of a panel -> dict of name -> y, drawn as thin horizontal lines:
             what a balanced GAN or chance would give.
     """
+    for panel, content in panels.items():
+        pair = isinstance(content, tuple | list) and len(content) == 2
+        if not (pair and isinstance(content[1], dict)):
+            raise ValueError(
+                f"panels: {panel!r} needs a pair (label of the y axis, dict of name -> values)"
+            )
+    if not panels or set(references or ()) - set(panels):
+        raise ValueError(f"panels: {list(panels)}, with references for {list(references or ())}")
     figure = Figure((WIDTH if len(panels) > 1 else 0.7 * WIDTH, 3.3), layout="constrained")
     axes = figure.subplots(1, len(panels), squeeze=False)
     for axis, (panel, (ylabel, curves)) in zip(axes.flat, panels.items(), strict=True):
@@ -50,6 +58,9 @@ def show_spectrum(images, real):
         images: dict, name -> float array, `(count, height, width, channels)`.
         real: float array of that shape.
     """
+    for name, some in images.items():
+        if np.ndim(some) != 4 or np.shape(some)[1:] != np.shape(real)[1:]:
+            raise ValueError(f"{name}: shape {np.shape(some)}, but real has {np.shape(real)}")
     figure = Figure((WIDTH, 2.9), layout="constrained")
     axis = figure.subplots()
     expected = axis_power(real)
@@ -87,6 +98,10 @@ def show_counts(counts, names, title, ylabel="images", reference=None):
         counts, names: one number and one string a class.
         reference: a number to hold the bars against, drawn as a line; None for none.
     """
+    if not 0 < len(counts) == len(names):
+        raise ValueError(
+            f"counts: {len(counts)} for {len(names)} names; np.bincount has a minlength"
+        )
     figure = Figure((min(max(4.0, 0.45 * len(names)), WIDTH), 2.4), layout="constrained")
     axis = figure.subplots()
     axis.bar(range(len(names)), counts, color=COLOURS[0])

@@ -27,7 +27,7 @@ def to_uint8(images):
     return np.clip(np.rint((images + 1) * 127.5), 0, 255).astype(np.uint8)
 
 
-def check_shown(images):
+def check_shown(images, one_shape=False):
     """Raises `ValueError` unless there are images, each `(height, width, 1 or 3)`."""
     if not len(images):
         raise ValueError("images: there is none to show")
@@ -37,6 +37,8 @@ def check_shown(images):
             raise ValueError(
                 f"images: number {i} has shape {shape}, but (height, width, 1 or 3) can be shown"
             )
+        if one_shape and shape != np.shape(images[0]):
+            raise ValueError(f"images: of several shapes, {np.shape(images[0])} and {shape}")
 
 
 def mosaic(images, columns=8, gap=2, zoom=None):
@@ -55,7 +57,7 @@ def mosaic(images, columns=8, gap=2, zoom=None):
     Raises:
         ValueError: no images, other shapes, or another dtype.
     """
-    check_shown(images)
+    check_shown(images, one_shape=True)
     check_count("columns", columns)
     images = to_uint8(images)
     count, height, width, _ = images.shape
@@ -68,8 +70,20 @@ def mosaic(images, columns=8, gap=2, zoom=None):
     return sheet.repeat(zoom, 0).repeat(zoom, 1)
 
 
+def as_rgb(image):
+    """An image as `show_images` takes it, as uint8 `(height, width, 3)`."""
+    check_shown([image])
+    image = to_uint8(image)
+    return image if image.shape[-1] == 3 else image.repeat(3, -1)
+
+
 def save_png(image, path):
-    """Writes a uint8 image, `(height, width, 3)`, whole or not at all."""
+    """Writes an image, whole or not at all: uint8, or float in [-1, 1], `(height, width, 1 or 3)`.
+
+    Raises:
+        ValueError: it is no such image.
+    """
+    image = as_rgb(image)
     with whole_file(path) as part:
         Image.fromarray(image).save(part, "PNG", optimize=True)
 
@@ -78,8 +92,7 @@ def save_gif(frames, path, seconds=0.4):
     """Writes an animated GIF, whole or not at all; its last frame stays for 2 s.
 
     Args:
-        frames: list of uint8 `(height, width, 3)`; smaller ones get a white border, on the right
-            and below.
+        frames: images as for `save_png`; smaller ones get a white border, on the right and below.
         seconds: how long each of the others stays.
 
     Raises:
@@ -87,6 +100,7 @@ def save_gif(frames, path, seconds=0.4):
     """
     if not len(frames):
         raise ValueError(f"{path}: there are no frames to write")
+    frames = [as_rgb(frame) for frame in frames]
     height, width = np.max([frame.shape[:2] for frame in frames], axis=0)
     frames = [
         np.pad(x, ((0, height - len(x)), (0, width - x.shape[1]), (0, 0)), constant_values=255)
@@ -125,7 +139,7 @@ def show_slider(images, labels, name):
         labels: what the slider stands at, one string an image.
         name: what it changes.
     """
-    if not images or not labels:
+    if not 0 < len(labels) <= len(images):
         raise ValueError(f"{name}: {len(images)} images and {len(labels)} labels to look through")
     if not in_notebook() or importlib.util.find_spec("ipywidgets") is None:
         return

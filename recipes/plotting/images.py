@@ -1,5 +1,6 @@
 """Figures of images: in grids, with captions, under attention, attacked."""
 
+import re
 import textwrap
 from pathlib import Path
 
@@ -114,6 +115,8 @@ def attention_panels(image, attention, grid):
         A list of uint8 `(height, width, 3)`.
     """
     image, attention = to_uint8(image), np.asarray(attention, np.float32)
+    if attention.ndim != 2 or attention.shape[1] != grid[0] * grid[1]:
+        raise ValueError(f"grid {grid}, but attention has the shape {attention.shape}")
     height, width = image.shape[:2]
     panels = []
     for row in attention / max(attention.max(), 1e-9):
@@ -156,6 +159,13 @@ def show_attack(images, attacked, titles, attacked_titles, title=None):
         titles, attacked_titles: one string an image: label and confidence.
         title: of the whole figure.
     """
+    if np.shape(images) != np.shape(attacked) or not len(images) == len(titles) == len(
+        attacked_titles
+    ):
+        raise ValueError(
+            f"images of shape {np.shape(images)}, attacked {np.shape(attacked)}, {len(titles)} "
+            f"titles, {len(attacked_titles)} attacked_titles: they have to agree"
+        )
     shown, texts = [], []
     for image, sum_, before, after in zip(images, attacked, titles, attacked_titles, strict=True):
         added = np.asarray(sum_, np.float32) - image
@@ -178,8 +188,10 @@ def show_training(paths, count=4):
     paths = [Path(path) for path in paths]
     if not paths:
         raise ValueError("paths: there is no image grid to show")
+    if strange := [path.name for path in paths if not re.fullmatch(r".*-\d+", path.stem)]:
+        raise ValueError(f"paths: no image grids, whose names end in an epoch: {strange[:10]}")
     chosen = sorted({round(i) for i in np.linspace(0, len(paths) - 1, min(count, len(paths)))})
     images = [np.asarray(Image.open(paths[i]).convert("RGB")) for i in chosen]
-    titles = [f"epoch {int(paths[i].stem.split('-')[1])}" for i in chosen]
+    titles = [f"epoch {int(paths[i].stem.split('-')[-1])}" for i in chosen]
     figure, _ = image_grid(images, 2, 0.2, WIDTH / 2, titles)
     return finish(figure)

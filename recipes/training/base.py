@@ -68,6 +68,7 @@ class RecipeModel(keras.Model):
         self.check_unweighted(kwargs)
         x, batch = first_batch(x, y, kwargs.get("batch_size"))
         self.check_batch(batch)
+        self.check_trainable()
         held_out = kwargs.get("validation_data")
         if held_out is not None or kwargs.get("validation_split"):
             self.check_can_evaluate()
@@ -116,6 +117,9 @@ class RecipeModel(keras.Model):
 
     def check_can_evaluate(self):
         """Raises `ValueError` if the model has nothing to evaluate."""
+
+    def check_trainable(self):
+        """Raises `ValueError` if a network that has an optimizer has been frozen."""
 
     def check_unweighted(self, arguments):
         """Raises `ValueError` if the arguments of `fit` or `evaluate` weigh the images."""
@@ -245,6 +249,11 @@ class GAN(RecipeModel):
                 f"learning_rate: a dict of {', '.join(map(repr, rates)) or 'nothing'}, but "
                 f"one rate for each of {', '.join(self.trained)} is needed"
             )
+        if keras.config.dtype_policy().name == "mixed_float16":
+            raise ValueError(
+                "dtype policy mixed_float16: small gradients would become 0, as nothing scales the "
+                "losses; make the networks anew under mixed_bfloat16 or float32"
+            )
         for rate in rates.values():
             if not isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
                 check_number("learning_rate", rate)
@@ -266,10 +275,23 @@ class GAN(RecipeModel):
             **kwargs,
         )
 
+    def check_trainable(self):
+        for name in self.trained:
+            variables = getattr(self, name).trainable_variables
+            optimizer = getattr(self, f"{name}_optimizer", None)
+            if not variables or optimizer and len(optimizer._trainable_variables) != len(variables):
+                raise ValueError(
+                    f"{name}: {len(variables)} of its weights are trainable, others than when the "
+                    "GAN was compiled; each update changes one network only, so none need be "
+                    "frozen. After a change of your own to `trainable`, call compile again"
+                )
+
     def predict(self, x, batch_size=None, **kwargs):
         """`keras.Model.predict`, which first looks at the first images."""
         x, batch = first_batch(x, None, batch_size)
         check_images(keras.tree.flatten(batch)[0], "images")
+        for name in self.averaged:
+            self.for_inference(name)  # not only when `call` is traced
         return super().predict(x, batch_size, **kwargs)
 
     def check_can_evaluate(self):
@@ -338,7 +360,13 @@ class GAN(RecipeModel):
 
     def for_inference(self, name):
         """The moving average of a network, if there is one; otherwise the network itself."""
-        return getattr(self, f"ema_{name}", getattr(self, name))
+        if not (self.ema_decay and name in self.averaged):
+            return getattr(self, name)
+        average = getattr(self, f"ema_{name}")
+        # Before the first step there is nothing to average, but the user may have put weights in.
+        if tf.executing_eagerly() and not self.updates.numpy():
+            average.set_weights(getattr(self, name).get_weights())
+        return average
 
     def report(self, **values):
         """Updates the means over the epoch, by the names in `reported`; returns what `fit` shows.
@@ -387,6 +415,14 @@ class GAN(RecipeModel):
 class LatentGAN(GAN):
     """A GAN whose `generator` starts from noise, `(batch, latent_dim)`."""
 
+    def __init__(self, networks, settings, **kwargs):
+        if len(networks["generator"].input_shape) != 2:
+            raise ValueError(
+                f"generator: it takes {networks['generator'].input_shape}, but noise (batch, "
+                f"latent_dim) is needed; the order is {', '.join(networks)}"
+            )
+        super().__init__(networks, settings, **kwargs)
+
     @property
     def latent_dim(self):
         return self.generator.input_shape[-1]
@@ -420,8 +456,11 @@ class LatentGAN(GAN):
             float32 array, `(rows * steps, height, width, channels)`, in [-1, 1], walk by walk.
         """
         check_count("rows", rows)
+        check_count("steps", steps)
         if steps < 2:
             raise ValueError(f"interpolate: steps {steps}, but at least 2 are needed")
+        if seed is not None:
+            check_seed(seed)
         rng = np.random.default_rng(seed)
         first, last = rng.standard_normal((2, rows, 1, self.latent_dim), np.float32)
         # cos and sin of a quarter circle keep the length of a Gaussian vector, on average; the
@@ -432,6 +471,7 @@ class LatentGAN(GAN):
 
     def decode(self, noise, batch_size=256):
         """The images of given latent vectors, float `(count, latent_dim)`."""
+        noise = np.asarray(noise, np.float32)
         if noise.ndim != 2 or noise.shape[1] != self.latent_dim:
             raise ValueError(
                 f"decode: shape {noise.shape}, but (count, {self.latent_dim}) is needed"

@@ -62,6 +62,12 @@ class Batches:
 
     def __init__(self, *arrays, batch_size, seed, steps=None, transform=None):
         check_seed(seed)
+        for array in arrays:
+            if isinstance(array, tf.data.Dataset):
+                raise ValueError("arrays: a tf.data.Dataset has batches of its own; pass it to fit")
+            shapes = set(map(np.shape, array)) if isinstance(array, list | tuple) else ()
+            if len(shapes) > 1:
+                raise ValueError(f"arrays: rows of several shapes, {sorted(shapes)[:10]}")
         lengths = {len(array) for array in arrays}
         if len(lengths) != 1:
             fault = f"of different lengths: {sorted(lengths)}" if arrays else "are needed"
@@ -195,6 +201,11 @@ def semi_supervised(labelled, unlabelled):
         A dataset of `({"labelled": images, "unlabelled": images}, labels)`, as long as the
         shorter of the two.
     """
+    for each in (labelled, unlabelled):
+        if not isinstance(each, Batches):
+            raise ValueError(
+                f"a {type(each).__name__}, but `Batches` are needed, not their dataset"
+            )
     return tf.data.Dataset.zip(labelled.dataset, unlabelled.dataset).map(
         lambda pair, real: ({"labelled": pair[0], "unlabelled": real}, pair[1])
     )

@@ -40,6 +40,11 @@ def numbered(callbacks):
 def remembered(callback):
     """The names of the attributes that a callback needs back; None if Keras' own needs more."""
     if hasattr(callback, "remembered"):
+        if isinstance(callback.remembered, str):
+            raise ValueError(
+                f"{type(callback).__name__}: remembered is the text {callback.remembered!r}, but a "
+                "tuple of names is needed; one name has a comma behind it"
+            )
         return callback.remembered
     for kind in type(callback).__mro__:
         if kind.__module__.startswith("keras.") and kind is not keras.callbacks.Callback:

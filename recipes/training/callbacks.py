@@ -48,7 +48,8 @@ class ImageGrid(keras.callbacks.Callback):
         super().__init__()
         check_count("every", every)
         check_count("columns", columns)
-        self.draw, self.folder, self.every, self.columns = draw, not_a_file(folder), every, columns
+        self.folder = not_a_file(folder).absolute()  # the working directory may change
+        self.draw, self.every, self.columns = draw, every, columns
         self.handle, self.greatest, self.collapsed = None, 0.0, False
         if real is not None:
             check_images(real, "real")
@@ -57,11 +58,11 @@ class ImageGrid(keras.callbacks.Callback):
         self.real_diversity = None if real is None else diversity(real)
 
     def on_train_begin(self, logs=None):
-        channels = np.shape(self.draw(self.model))[-1]  # better now than after an epoch
-        if channels not in (1, 3):
+        shape = np.shape(self.draw(self.model))  # better now than after an epoch
+        if len(shape) != 4 or shape[-1] not in (1, 3):
             raise ValueError(
-                f"draw: images of {channels} channels, but only 1 (grey) or 3 (RGB) can be shown; "
-                "let draw return images[..., :3]"
+                f"draw: images of shape {shape}, but (count, height, width, 1 or 3) can be shown; "
+                "of more channels let draw return images[..., :3]"
             )
 
     def on_epoch_begin(self, epoch, logs=None):

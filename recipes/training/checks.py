@@ -40,6 +40,8 @@ def check_images(images, name, shape=None, low=-1.0, high=1.0):
     needed = f"[{low:g}, {high:g}]"
     if (low, high) == (-1, 1):
         advice = "recipes.datasets.scale(images) makes them from uint8"
+    elif images.dtype.kind in "iu":
+        advice = 'images.astype("float32") makes them from integers'
     else:
         advice = f"bring the images to {needed}, or pass the bounds that they have"
     if not np.issubdtype(images.dtype, np.floating) and images.dtype.name != "bfloat16":
@@ -142,6 +144,8 @@ def first_batch(x, y=None, batch_size=None):
     Raises:
         ValueError: the dataset is empty.
     """
+    if hasattr(x, "dataset"):
+        raise ValueError(f"{type(x).__name__}: pass its .dataset, which yields the batches")
     if isinstance(x, keras.utils.PyDataset):
         return x, only_part(x[0])
     if isinstance(x, tf.data.Dataset | collections.abc.Iterator):

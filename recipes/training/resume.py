@@ -53,7 +53,15 @@ class Resume(keras.callbacks.Callback):
 
     def __init__(self, folder, *batches):
         super().__init__()
-        self.folder, self.batches, self.others = files.not_a_file(folder), batches, []
+        for each in batches:
+            if not hasattr(each, "settings"):
+                raise ValueError(
+                    f"batches: a {type(each).__name__}, but the `Batches` themselves are needed, "
+                    "Resume(folder, first, second): without them nobody knows the order"
+                )
+        # Absolute, for a cell between `restore` and `fit` may change the working directory.
+        self.folder = files.not_a_file(folder).absolute()
+        self.batches, self.others = batches, []
         self.state = self.needed = None
 
     def restore(self, model):
@@ -232,6 +240,7 @@ class Resume(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         self.model.history.history = self.state["history"]  # of all epochs, not only the last ones
+        self.model.history.epoch = list(range(self.state["epoch"]))
         FIRST.pop(self.state["start"], None)
         self.state = None  # another `fit` needs another `restore`
         self._unlock()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recipes.arguments import check_seed
+
 PEOPLE = ("man", "woman", "boy", "girl")
 CHILDREN, DRESSED = ("boy", "girl"), ("woman", "girl")
 VEHICLES = ("car", "bus", "bicycle", "boat")
@@ -135,6 +137,7 @@ class Scene:
 
 def compose(seed):
     """Decides on a scene, a `Scene`, from an int >= 0."""
+    check_seed(seed)
     rng = np.random.default_rng((seed, 0))
 
     def pick(options):

@@ -1,0 +1,298 @@
+"""Mistakes that users make, each of which has to be told in their terms, before anything is lost."""
+
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from keras import layers
+from toyworlds import landscapes, scenes, streets
+
+from recipes import attacks, fgsm, metrics, plotting, segmentation
+from recipes.captioning import CaptionBatches, Vocabulary, evaluation
+from recipes.captioning.feature_file import Features
+from recipes.datasets import cityscapes, image_files
+from recipes.datasets.captions import CaptionedImages, split_by_image
+from recipes.datasets.download import download
+from recipes.datasets.image_array import ImageArray
+from recipes.dcgan import DCGAN
+from recipes.ssgan import SSGAN
+from recipes.training.batches import Batches, semi_supervised
+from recipes.training.callback_state import remembered
+from recipes.training.resume import Resume
+from recipes.translation import translate
+from tests import tiny
+from tests.recipe_table import RECIPES
+from tools import colab
+
+IMAGES, LABELS = tiny.images(8), np.arange(8) % 4
+BATCHES = Batches(IMAGES, batch_size=4, seed=0)
+VOCABULARY = Vocabulary(["a", "dog"])
+DATA = CaptionedImages([Path(f"{i}.jpg") for i in range(4)], [["a dog"]] * 4)
+FEATURES = Features(np.zeros((4, 3), np.float32), DATA.paths)
+ATTENTION = np.full((2, 4), 0.25)
+
+
+class OneName(keras.callbacks.Callback):
+    remembered = "seconds"
+
+
+def classifier(activation=None):
+    return keras.Sequential(
+        [keras.Input(IMAGES.shape[1:]), layers.Flatten(), layers.Dense(4, activation)]
+    )
+
+
+def adversarial(loss):
+    model = fgsm.AdversarialTraining(classifier(), epsilon=0.1)
+    model.compile("adam", loss)
+    model.fit(IMAGES, LABELS, verbose=0)
+
+
+def attacked(data, **options):
+    return attacks.accuracy_under_attack(classifier(), data, [0.1], fgsm.fgsm, **options)
+
+
+def dataset(*parts):
+    return tf.data.Dataset.from_tensor_slices(parts).batch(4)
+
+
+CLEAR = {
+    # what a training is given
+    "fit of Batches": (
+        lambda: RECIPES["dcgan"].make().fit(BATCHES),
+        "^Batches: pass its .dataset",
+    ),
+    "Resume of a dataset": (
+        lambda: Resume("ck", BATCHES.dataset),
+        r"batches: a \w+, but the `Batches` themselves",
+    ),
+    "Resume of a list": (lambda: Resume("ck", [BATCHES, BATCHES]), "batches: a list, but"),
+    "semi_supervised of datasets": (
+        lambda: semi_supervised(BATCHES.dataset, BATCHES.dataset),
+        "but `Batches` are needed",
+    ),
+    "Batches of a dataset": (
+        lambda: Batches(BATCHES.dataset, batch_size=4, seed=0),
+        "arrays: a tf.data.Dataset has batches of its own",
+    ),
+    "Batches of two sizes": (
+        lambda: Batches([np.zeros((8, 8, 3)), np.zeros((8, 9, 3))], batch_size=1, seed=0),
+        r"rows of several shapes, \[\(8, 8, 3\), \(8, 9, 3\)\]",
+    ),
+    "networks exchanged": (
+        lambda: DCGAN(tiny.critic(), tiny.generator()),
+        "generator: it takes .* the order is generator, discriminator",
+    ),
+    "networks of SSGAN exchanged": (
+        lambda: SSGAN(tiny.critic(4), tiny.generator()),
+        "the order is generator, classifier",
+    ),
+    "remembered without its comma": (lambda: remembered(OneName()), "'seconds', but a tuple"),
+    "half a step": (lambda: RECIPES["dcgan"].make().interpolate(2.5), "^steps 2.5"),
+    "a walk without a seed": (
+        lambda: RECIPES["dcgan"].make().interpolate(4, seed=-1),
+        "^seed -1",
+    ),
+    "the whole GAN translates": (
+        lambda: translate(RECIPES["pix2pix"].make(), np.zeros((8, 8, 3), np.uint8)),
+        "generator: a whole Pix2Pix; call its translate",
+    ),
+    # captions
+    "features of others": (
+        lambda: CaptionBatches(
+            FEATURES.array, DATA.captions[:3], VOCABULARY, batch_size=1, seed=0
+        ),
+        "captions: those of 3 images, but features has 4 rows: pass rows=",
+    ),
+    "half a caption": (
+        lambda: CaptionBatches(FEATURES.array, DATA.captions, VOCABULARY, batch_size=2.5, seed=0),
+        "^batch_size 2.5",
+    ),
+    "encode of a text": (lambda: VOCABULARY.encode("dog"), "captions: a list is needed, but 'dog'"),
+    "decode of a row": (lambda: VOCABULARY.decode(np.array([4, 5])), r"shape \(2,\), but"),
+    "build of tokens": (lambda: Vocabulary.build([[["a", "dog"]]]), "is no text; join words"),
+    "bleu of tokens": (lambda: evaluation.bleu([[["a"]]], ["a"]), "is no text; join words"),
+    "rows of one path": (lambda: FEATURES.rows("0.jpg"), "paths: a list is needed, but 0.jpg"),
+    "rows of one Path": (lambda: FEATURES.rows(Path("0.jpg")), "paths: a list is needed"),
+    "boxes in pixels": (
+        lambda: evaluation.attention_in_boxes(
+            ["a", "dog"], ATTENTION, (2, 2), [("dog", (0, 0, 48, 32))], {"dog": ["dog"]}
+        ),
+        "boxes: they are in pixels, but fractions",
+    ),
+    "take with a mask": (lambda: DATA.take([True] * 4), "np.flatnonzero"),
+    "take with an array": (lambda: DATA.take(np.ones(4, bool)), "np.flatnonzero"),
+    "one share": (lambda: split_by_image(DATA, 0.8), "shares must be above 0 and make 1"),
+    # attacks
+    "true labels as targets": (lambda: attacked((IMAGES, LABELS), targeted=True), "^targeted: "),
+    "an endless dataset": (
+        lambda: attacked(dataset(IMAGES, LABELS).repeat()),
+        "dataset: it never ends",
+    ),
+    "weights": (
+        lambda: attacked(dataset(IMAGES, LABELS, np.ones(8))),
+        r"batches of 3 parts, but \(images, labels\)",
+    ),
+    "integers in 0 to 255": (
+        lambda: fgsm.fgsm(classifier(), np.uint8(IMAGES > 0), epsilon=1, bounds=(0, 255)),
+        r'images.astype\("float32"\)',
+    ),
+    "logits taken for probabilities": (
+        lambda: adversarial("sparse_categorical_crossentropy"),
+        "loss: the model gives logits",
+    ),
+    "a name missing": (
+        lambda: fgsm.save_images("x", IMAGES, ["a"] * 7, [1] * 8, 0.1),
+        "^images: 8, but 7 names and 8 confidences",
+    ),
+    # measures
+    "per cent": (lambda: metrics.confident_share(np.eye(3), 90), "^threshold 90"),
+    "classes in per cent": (lambda: metrics.class_coverage(np.eye(3), 2), "^share 2"),
+    "no evaluator": (
+        lambda: metrics.evaluate_images(classifier("softmax"), IMAGES, IMAGES),
+        "^evaluator: a model of 1 outputs",
+    ),
+    "domains of two sizes": (
+        lambda: metrics.train_domain_evaluator(tiny.images(4, 3), np.zeros((4, 9, 9, 3))),
+        r"^second: shape \(4, 9, 9, 3\)",
+    ),
+    "odd sides": (
+        lambda: segmentation.train_segmenter(np.zeros((2, 15, 15, 3)) - 1, np.zeros((2, 15, 15))),
+        "even sides are needed",
+    ),
+    # figures
+    "curves alone": (lambda: plotting.show_curves({"loss": [1, 2]}), "^panels: 'loss' needs a pair"),
+    "no curves": (lambda: plotting.show_curves({}), "^panels: "),
+    "a reference for nothing": (
+        lambda: plotting.show_curves({"a": ("y", {"b": [1]})}, references={"c": {"d": 1}}),
+        "^panels: ",
+    ),
+    "counts without minlength": (lambda: plotting.show_counts([1, 2], "abc", "t"), "2 for 3 names"),
+    "spectra of two sizes": (
+        lambda: plotting.show_spectrum({"a": IMAGES}, np.zeros((2, 4, 4, 1))),
+        r"^a: shape \(8, 8, 8, 1\), but real has \(2, 4, 4, 1\)",
+    ),
+    "an attack without titles": (
+        lambda: plotting.show_attack(IMAGES, IMAGES, ["a"], ["b"]),
+        "1 titles, 1 attacked_titles: they have to agree",
+    ),
+    "another grid": (
+        lambda: plotting.show_attention(np.zeros((8, 8, 3)), ["a"], ATTENTION, (7, 7)),
+        r"^grid \(7, 7\), but attention has the shape \(1, 4\)",
+    ),
+    "no grid's name": (lambda: plotting.show_training(["walk.png"]), r"end in an epoch: \['walk"),
+    "a mosaic of two sizes": (
+        lambda: plotting.mosaic([np.zeros((8, 8, 3)), np.zeros((8, 9, 3))]),
+        "images: of several shapes",
+    ),
+    "fewer images than stops": (
+        lambda: plotting.show_slider([np.zeros((8, 8, 3))], ["1", "2"], "epoch"),
+        "^epoch: 1 images and 2 labels",
+    ),
+    # files
+    "a folder to download to": (lambda: download("http://x/y", "folder/"), "^path folder/: a fold"),
+    "md5 for sha256": (lambda: download("http://x/y", "f", "0" * 32), "^sha256 '0+': 64 hexadec"),
+    "bytes as a text": (lambda: download("http://x/y", "f", size="5000"), "^size '5000'"),
+    # drawings
+    "a street": (lambda: streets.scene(-1), "^seed -1"),
+    "a night": (lambda: streets.scene(1, day="night"), "day='night' is unknown"),
+    "a landscape": (lambda: landscapes.landscape(-1), "^seed -1"),
+    "a scene": (lambda: scenes.draw(-1), "^seed -1"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("mistake", CLEAR)
+def test_a_mistake_is_told(mistake, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    act, message = CLEAR[mistake]
+    with pytest.raises(ValueError, match=message):
+        act()
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_a_network_frozen_by_hand_is_told():
+    # The classic loop freezes the discriminator while the generator learns.
+    gan = RECIPES["dcgan"].make()
+    gan.discriminator.trainable = False
+    with pytest.raises(
+        ValueError, match=r"^discriminator: 0 of its weights .* none need be frozen"
+    ):
+        gan.fit(IMAGES, verbose=0)
+    gan.discriminator.trainable = True
+    gan.fit(IMAGES, verbose=0)
+
+
+def test_a_precision_that_would_need_loss_scaling_is_refused():
+    gan = RECIPES["dcgan"].make()
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        with pytest.raises(ValueError, match="mixed_float16: small gradients .* mixed_bfloat16"):
+            gan.compile()
+    finally:
+        keras.config.set_dtype_policy("float32")
+
+
+def test_weights_that_were_put_in_are_those_that_generate():
+    good, gan = tiny.generator(), DCGAN(tiny.generator(), tiny.critic(), ema_decay=0.9)
+    gan.generator.set_weights(good.get_weights())
+    expected = DCGAN(good, tiny.critic()).generate(4, seed=0)
+    np.testing.assert_array_equal(gan.generate(4, seed=0), expected)
+
+
+def test_probabilities_pass_with_a_loss_of_probabilities():
+    model = fgsm.AdversarialTraining(classifier("softmax"), epsilon=0.1)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(IMAGES, LABELS, verbose=0)
+    adversarial(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+
+
+def test_a_pair_of_odd_width_is_named(tmp_path):
+    plotting.save_png(np.zeros((8, 17, 3), np.uint8), tmp_path / "odd.png")
+    with pytest.raises(ValueError, match=r"odd.png.* its width 17 is odd"):
+        ImageArray([tmp_path / "odd.png"], 8, half="left")[0]
+
+
+def test_colours_may_be_a_dict_and_maps_in_0_1_are_told():
+    _, labels = streets.scene(1, 32)
+    ids = segmentation.label_ids(labels[None], cityscapes.COLOURS)
+    expected = segmentation.label_ids(labels[None], list(cityscapes.COLOURS.values()))
+    np.testing.assert_array_equal(ids, expected)
+    with pytest.warns(UserWarning, match=r"label maps: no value is below 0, so .* \[0, 1\]"):
+        segmentation.label_ids(labels[None] / np.float32(255), cityscapes.COLOURS)
+
+
+def test_the_captions_of_the_nearest_take_lists():
+    rows = np.eye(3)
+    assert evaluation.nearest_captions(list(rows), [["a"], ["b"], ["c"]], list(rows[::-1])) == [
+        "c", "b", "a",
+    ]  # fmt: skip
+
+
+def test_jpegs_as_windows_names_them_are_found(tmp_path):
+    plotting.save_png(np.zeros((8, 8, 3), np.uint8), tmp_path / "a.png")
+    (tmp_path / "a.png").rename(tmp_path / "a.jfif")
+    assert image_files.find(tmp_path) == [tmp_path / "a.jfif"]
+
+
+def test_grey_and_float_images_are_saved(tmp_path):
+    plotting.save_png(np.zeros((8, 8, 1)), tmp_path / "grey.png")
+    assert (image_files.read(tmp_path / "grey.png") == 128).all()
+    plotting.save_gif(list(IMAGES[:2]), tmp_path / "film.gif")
+    assert image_files.read(tmp_path / "film.gif").shape == (8, 8, 3)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://github.com/me/repo.git", "https://github.com/me/repo/", "git@github.com:me/repo",
+        "ssh://git@github.com:22/me/repo.git",
+    ],
+)  # fmt: skip
+def test_any_address_of_a_remote_is_understood(tmp_path, monkeypatch, url):
+    class Done:
+        stdout = url + "\n"
+
+    monkeypatch.setattr(colab.subprocess, "run", lambda *_, **__: Done)
+    assert colab.remote(tmp_path) == "me/repo"
