@@ -1,4 +1,4 @@
-"""Mistakes that users make, each of which has to be told in their terms, before anything is lost."""
+"""Mistakes that users make: each is told in their terms, before anything is lost."""
 
 from pathlib import Path
 
@@ -163,7 +163,7 @@ CLEAR = {
         "even sides are needed",
     ),
     # figures
-    "curves alone": (lambda: plotting.show_curves({"loss": [1, 2]}), "^panels: 'loss' needs a pair"),
+    "curves alone": (lambda: plotting.show_curves({"loss": [1, 2]}), "^panels: 'loss' needs"),
     "no curves": (lambda: plotting.show_curves({}), "^panels: "),
     "a reference for nothing": (
         lambda: plotting.show_curves({"a": ("y", {"b": [1]})}, references={"c": {"d": 1}}),
