@@ -1,5 +1,7 @@
 """Grids of images, measures, losses that are NaN, and the order of callbacks."""
 
+import re
+
 import keras
 import numpy as np
 import pytest
@@ -245,9 +247,10 @@ def test_progress_shows_a_bar(capsys):
 
 
 def test_images_that_cannot_be_shown_are_refused_before_the_first_epoch(tmp_path):
-    grid = ImageGrid(lambda net: np.zeros((2, 4, 4, 4)), tmp_path)
-    with pytest.raises(ValueError, match="images of 4 channels, but only 1 .grey. or 3"):
-        model().fit(X, Y, callbacks=[grid], verbose=0)
+    for shape in ((2, 4, 4, 4), (4, 4, 3)):
+        grid = ImageGrid(lambda net, shape=shape: np.zeros(shape), tmp_path)
+        with pytest.raises(ValueError, match=rf"draw: images of shape {re.escape(str(shape))}"):
+            model().fit(X, Y, callbacks=[grid], verbose=0)
 
 
 def test_the_grid_removes_what_it_has_written_and_nothing_else(tmp_path):

@@ -170,8 +170,8 @@ def test_captions_of_like_length_come_together(vocabulary):
     [
         ({"rows": [0, 1]}, "rows: 2 rows, but captions of 4 images"),
         ({"rows": [0, 1, 2, 4]}, "rows: from 0 to 4, but features has 4"),
-        ({"captions": []}, "0 captions in batches"),
-        ({"batch_size": 0}, "6 captions in batches of 0"),
+        ({"captions": [[]] * 4}, "captions: there is none"),
+        ({"batch_size": 0}, "batch_size 0: at least 1"),
         ({"seed": None}, "seed None: it has to be a whole number"),
         ({"steps": 0}, "steps 0: at least 1"),
     ],

@@ -143,8 +143,10 @@ def test_images_in_0_1_are_warned_of_and_others_are_not():
 
 
 def test_the_advice_fits_the_bounds():
-    with pytest.raises(ValueError, match=r"bring the images to \[0, 255\]"):
+    with pytest.raises(ValueError, match=r'images.astype\("float32"\) makes them'):
         check_images(BYTES, "images", low=0, high=255)
+    with pytest.raises(ValueError, match=r"bring the images to \[0, 1\]"):
+        check_images(np.float32(BYTES), "images", low=0, high=1)
 
 
 def test_a_gan_has_nothing_to_evaluate_and_says_so_before_it_trains():

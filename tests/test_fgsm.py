@@ -495,7 +495,10 @@ GOOD = np.zeros((2, *SHAPE), np.float32)
         ({"images": GOOD + 2}, r"images: values from 2 to 2, but \[-1, 1\]"),
         ({"images": GOOD - 0.5, "bounds": (0, 1)}, r"images: values from -0.5"),
         ({"images": GOOD.astype(np.uint8)}, r"images: dtype uint8, .* recipes.datasets.scale"),
-        ({"images": GOOD.astype(np.uint8), "bounds": (0, 255)}, r"images: .* to \[0, 255\], or"),
+        (
+            {"images": GOOD.astype(np.uint8), "bounds": (0, 255)},
+            r"images: .* makes them from integers",
+        ),
         ({"images": GOOD + 2, "bounds": (0, 1)}, r"images: values .* bring the images to \[0, 1\]"),
         ({"images": GOOD * np.nan}, "images: holds NaN"),
         ({"images": GOOD[0]}, r"images: shape \(6, 5, 3\)"),
