@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from keras import layers
+from PIL import Image, PngImagePlugin
 from toyworlds import landscapes, scenes, streets
 
 from recipes import attacks, fgsm, metrics, plotting, segmentation
@@ -296,3 +297,27 @@ def test_any_address_of_a_remote_is_understood(tmp_path, monkeypatch, url):
 
     monkeypatch.setattr(colab.subprocess, "run", lambda *_, **__: Done)
     assert colab.remote(tmp_path) == "me/repo"
+
+
+def test_a_checkpoint_of_other_images_is_refused(tmp_path):
+    def resume(images):
+        recipe = RECIPES["dcgan"]
+        batches = Batches(
+            images, batch_size=4, seed=0, transform=lambda x, seed: tf.cast(x, tf.float32) / 255
+        )
+        gan, stop = recipe.make(), Resume(tmp_path / "checkpoints", batches)
+        done = stop.restore(gan)
+        gan.fit(batches.dataset, epochs=1, initial_epoch=done, callbacks=[stop], verbose=0)
+
+    bytes_ = np.uint8((IMAGES + 1) * 127.5)
+    resume(bytes_)
+    resume(bytes_)
+    with pytest.raises(ValueError, match=r"other settings:\n  batches.0.first_rows.0: there \d+"):
+        resume(bytes_[::-1])
+
+
+def test_a_png_may_hold_much_text(tmp_path):
+    info = PngImagePlugin.PngInfo()
+    info.add_text("graph", "x" * 2_000_000, zip=True)
+    Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / "a.png", pnginfo=info)
+    assert (image_files.read(tmp_path / "a.png") == 9).all()

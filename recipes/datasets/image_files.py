@@ -26,6 +26,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
 MAX_BYTES = 8 * MAX_PIXELS  # 16 bits for each of red, green, blue and alpha
 PNG = b"\x89PNG\r\n\x1a\n"  # its first bytes
+TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"iCCP")  # parts of a PNG with words and colour profiles
 SPARE_BYTES = 16  # some cameras leave so many before the mark of a JPEG's end
 ZEROS = 64  # no WebP file ends in so many
 # What Pillow has to say of oddities in a file helps nobody; an error is an error all the same.
@@ -285,9 +286,9 @@ def height_width(size):
 
 
 def _undamaged(file, data):
-    """The file; of a PNG, a copy without the damaged parts if the image does not need them.
+    """The file; of a PNG, a copy without the parts that are damaged or that no image needs.
 
-    Pillow gives up at a damaged text or date as well.
+    Pillow gives up at a damaged text or date, and at a long one, as well.
     """
     if data[: len(PNG)] != PNG:
         return file
@@ -298,7 +299,9 @@ def _undamaged(file, data):
             raise ValueError("it is cut off")
         size, name = struct.unpack(">I4s", data[start : start + 8])
         end = start + 12 + size
-        if struct.pack(">I", crc32(data[start + 4 : end - 4])) == data[end - 4 : end]:
+        if name in TEXTS:
+            damaged = True  # as good as: it is of no use, and Pillow refuses a long one
+        elif struct.pack(">I", crc32(data[start + 4 : end - 4])) == data[end - 4 : end]:
             good.append(slice(start, end))
         elif name.isupper() or name == b"tRNS":  # no image without it
             raise ValueError(f"its part {name.decode()} is damaged")

@@ -1,6 +1,7 @@
 """Shuffled mini-batches that depend on nothing but the seed and the number of the epoch."""
 
 import os
+from zlib import crc32
 
 import numpy as np
 import tensorflow as tf
@@ -53,7 +54,8 @@ class Batches:
     Attributes:
         dataset: the `tf.data.Dataset`; each new iterator is one epoch.
         steps: batches in an epoch.
-        settings: dict of ints, on which the order depends; `Resume` compares them.
+        settings: dict of ints, on which the batches depend; `Resume` compares them. Of arrays of
+            integers, as images are, the first row counts, by its checksum.
 
     Raises:
         ValueError: arrays of different lengths, or too short for one batch; no array; a
@@ -79,13 +81,15 @@ class Batches:
         self.batch_size, self.seed = batch_size, seed
         self.steps = self.length // batch_size if steps is None else steps
         check_count("steps", self.steps)
-        self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
         # Lists and tensors cannot be indexed with an array; pandas looks rows up by their labels.
         arrays = [
             np.asarray(x) if isinstance(x, list | tuple | tf.Tensor) or hasattr(x, "iloc") else x
             for x in arrays
         ]
         first = [np.asarray(array[np.zeros(1, np.int64)]) for array in arrays]
+        self.settings = dict(rows=self.length, batch_size=batch_size, seed=seed, steps=self.steps)
+        # Other data is told by its first row; floats, of features say, may round differently.
+        self.settings["first_rows"] = [crc32(x.tobytes()) for x in first if x.dtype.kind in "iu"]
 
         def read(rows):
             # Each row once, in order: HDF5 files want it so.
