@@ -2,8 +2,8 @@
 
     RECIPES_DATA_DIR=... python -m benchmarks.robustness build/robustness.json [--help]
 
-Reads MobileNetV2 and EfficientNet-Lite2 from `weights/` of the data root and the photos of
-`imagenet_sample/`, one for each class. Epsilons are on the scale from -1 to 1, in the norm inf.
+Reads MobileNetV2 and EfficientNet-Lite2 from `weights/` of the data root, and the photos of
+`recipes.datasets.imagenet_sample`. Epsilons are on the scale from -1 to 1, in the norm inf.
 APGD and Square go on, at each epsilon, with the photos that stood the smaller ones: what fools a
 model there lies in the larger ball, too. APGD-T gets what APGD-CE has left, as in AutoAttack, and
 "all together" are the photos that none of these has fooled; a transfer is not counted there.
@@ -31,7 +31,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes import attacks, backbones, fgsm
-from recipes.datasets import image_files, scale
+from recipes.datasets import imagenet_sample, scale
 from recipes.datasets.files import data_root, load_json, save_json
 from recipes.training.runtime import setup
 
@@ -48,14 +48,6 @@ def load_net(name, root):
     if path.suffix == ".keras":
         return keras.models.load_model(path)
     return backbones.load_classifier(name, path)
-
-
-def load_photos(count, size, root):
-    """Photos `(count, size, size, 3)` in [-1, 1], of as many classes, and their classes."""
-    paths = image_files.find(root / "imagenet_sample")
-    paths = [paths[i] for i in np.linspace(0, len(paths) - 1, count).round().astype(int)]
-    labels = np.array([int(path.name.split("_")[0]) for path in paths])
-    return scale(image_files.load(paths, size)), labels
 
 
 def standing_under(way, see, images, labels, settings, before, keep=False):
@@ -193,10 +185,10 @@ def main():
     setup("reduced", 0)
     root = data_root()
     models = {name: load_net(name, root) for name in NETS}
-    photos = {
-        name: load_photos(settings.photos, model.input_shape[1:3], root)
-        for name, model in models.items()
-    }
+    photos = {}
+    for name, model in models.items():
+        images, labels = imagenet_sample.load(settings.photos, model.input_shape[1:3])
+        photos[name] = scale(images), labels
     settings.path.parent.mkdir(parents=True, exist_ok=True)
     for row in ["clean", *(row for row in ROWS if row in settings.rows)]:
         for name, model in models.items():

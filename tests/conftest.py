@@ -34,7 +34,7 @@ def root(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         nowhere = f"http://127.0.0.1:{free.getsockname()[1]}/"
-    for name in ("cityscapes", "coco", "emnist", "fashion_mnist", "flickr8k"):
+    for name in ("cityscapes", "coco", "emnist", "fashion_mnist", "flickr8k", "imagenet_sample"):
         monkeypatch.setattr(f"recipes.datasets.{name}.URL", nowhere)
     return root
 

@@ -40,7 +40,8 @@ def show_curves(panels, xlabel="epoch", title=None, references=None):
                 fontsize=8, ha="right",
             )  # fmt: skip
         axis.set(title=panel, xlabel=xlabel, ylabel=ylabel)
-        axis.xaxis.get_major_locator().set_params(integer=xlabel == "epoch")
+        axis.xaxis.get_major_locator().set_params(integer=xlabel == "epoch", nbins=6)
+        axis.xaxis.set_major_formatter("{x:g}")
         axis.grid()
         # Below, where it hides no curve.
         axis.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=2, columnspacing=1)

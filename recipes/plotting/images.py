@@ -173,7 +173,7 @@ def show_attack(images, attacked, titles, attacked_titles, title=None):
         shown += [image, added * factor, sum_]
         middle = f"+ perturbation (× {factor:.3g})" if added.any() else "+ no perturbation"
         texts += [before, middle, f"= {after}"]
-    figure, _ = image_grid(shown, 3, 0.2, 1.5, texts)
+    figure, _ = image_grid(shown, 3, 0.2, 1.9, texts)
     return finish(figure, title)
 
 
