@@ -175,9 +175,12 @@ class AdversarialTraining(RecipeModel):
         checks.check_images(images, "images", None, *self.bounds)
         classes = compiled(self.model, images).classes
         checks.class_numbers(labels, classes, len(images))
+        loss = getattr(self, "loss", None)
+        config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+        names = "sparse_categorical_crossentropy", "categorical_crossentropy"
+        of_probabilities = config.get("from_logits") is False or loss in names
         outputs = np.asarray(self.model(np.asarray(images[:1], np.float32)), np.float64)
-        of_logits = getattr(self.loss, "from_logits", False)
-        if self.compiled and not of_logits and abs(outputs.sum() - 1) > 0.01:
+        if of_probabilities and abs(outputs.sum() - 1) > 0.01:
             raise ValueError(
                 "loss: the model gives logits, but the loss takes probabilities; compile with "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"

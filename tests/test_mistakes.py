@@ -247,6 +247,9 @@ def test_probabilities_pass_with_a_loss_of_probabilities():
     model.compile("adam", "sparse_categorical_crossentropy")
     model.fit(IMAGES, LABELS, verbose=0)
     adversarial(keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    adversarial(
+        lambda y, logits: keras.losses.sparse_categorical_crossentropy(y, logits, from_logits=True)
+    )
 
 
 def test_a_pair_of_odd_width_is_named(tmp_path):

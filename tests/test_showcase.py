@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from toyworlds import streets
 
 from recipes import metrics, showcase, translation
 from recipes.datasets import digits, scale
@@ -92,3 +93,15 @@ def test_the_tool_leaves_generators_and_a_curve_and_goes_on(shown, tmp_path, cap
     assert more[0] == first[0]
     assert more[-1]["minutes"] > first[-1]["minutes"] > 0
     assert set(more[-1]) == {"minutes", "l1", "ssim"}
+
+
+def test_the_streets_that_come_along_are_as_good_as_their_file_says():
+    pairs = [streets.scene((0, 1, i), 64, "clear", 2) for i in range(80)]  # as drawn for it
+    targets, inputs = (scale(np.stack(images)) for images in zip(*pairs, strict=True))
+    found = metrics.image_distances(
+        translation.translate(load_showcase("pix2pix"), inputs), targets
+    )
+    curve, _ = showcase.load_curve("pix2pix")
+    for name in ("l1", "ssim"):
+        assert found[name] == pytest.approx(curve[name][-1], rel=0.05)
+    assert found["l1"] < 0.165
