@@ -9,7 +9,6 @@ photo comes with Matplotlib. Few panels and large letters, so that it can be rea
 import argparse
 from pathlib import Path
 
-import keras
 import matplotlib.cbook
 import matplotlib.pyplot as plt
 import numpy as np
@@ -21,6 +20,7 @@ from recipes.captioning import Captioner, attention_in_boxes, generate
 from recipes.classifiers import predict
 from recipes.datasets import image_files, scale
 from recipes.datasets.files import data_root
+from recipes.showcase import load_showcase
 from recipes.translation import translate
 from tools import common
 
@@ -37,11 +37,10 @@ def find(outputs, name):
     return found[0]
 
 
-def street(outputs):
-    generator = keras.models.load_model(find(outputs, "03_pix2pix/generator.keras"))
+def street(_):
     _, labels = streets.scene(3, SIZE, day="clear", colours=2)
     yield "label map", labels
-    yield "→ street", plotting.to_uint8(translate(generator, labels))
+    yield "→ street", plotting.to_uint8(translate(load_showcase("pix2pix"), labels))
 
 
 def attack(outputs):
