@@ -30,7 +30,7 @@ def shown(tmp_path, monkeypatch):
 
 
 def test_a_generator_comes_back_in_float32(shown):
-    network = translation.build_unet(32, 2, "instance", 0.5, "bilinear", True)
+    network = translation.build_unet(32, 2, "instance", 0.5, "bilinear", "concat")
     write_float16(network, shown / "showcase_unet.npz")
     loaded = load_showcase("unet")
     assert {weight.dtype for weight in loaded.trainable_weights} <= {"float32"}
