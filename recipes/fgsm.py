@@ -179,8 +179,10 @@ class AdversarialTraining(RecipeModel):
         config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
         names = "sparse_categorical_crossentropy", "categorical_crossentropy"
         of_probabilities = config.get("from_logits") is False or loss in names
+        if not of_probabilities:
+            return
         outputs = np.asarray(self.model(np.asarray(images[:1], np.float32)), np.float64)
-        if of_probabilities and abs(outputs.sum() - 1) > 0.01:
+        if abs(outputs.sum() - 1) > 0.01:
             raise ValueError(
                 "loss: the model gives logits, but the loss takes probabilities; compile with "
                 "keras.losses.SparseCategoricalCrossentropy(from_logits=True)"

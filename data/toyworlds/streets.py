@@ -85,12 +85,17 @@ def crowns(count):
 CROWNS = crowns(8)
 
 
+def check_day(day):
+    """Raises `ValueError` unless `day` is one of `DAYS`, or None."""
+    if day is not None and day not in DAYS:
+        raise ValueError(f"day={day!r} is unknown; known are: {', '.join(DAYS)}")
+
+
 class World:
     """A street to draw on: the camera, the light, the photo and the label of each pixel."""
 
     def __init__(self, seed, pixels, day=None, colours=None):
-        if day is not None and day not in DAYS:
-            raise ValueError(f"day={day!r} is unknown; known are: {', '.join(DAYS)}")
+        check_day(day)
         if not np.size(seed) or np.min(seed) < 0:
             raise ValueError(f"seed {seed}, but it must not be negative")
         self.colours = colours  # how many of each list of colours
@@ -535,8 +540,7 @@ def draw(folder, train=400, val=80, size=64, seed=0, day=None, colours=None):
             raise ValueError(f"{name}={count}, but at least 1 picture is needed")
     if not 32 <= size <= 1024 or size % 2:
         raise ValueError(f"size={size}, but an even number from 32 to 1024 is needed")
-    if day is not None and day not in DAYS:
-        raise ValueError(f"day={day!r} is unknown; known are: {', '.join(DAYS)}")
+    check_day(day)
 
     def write(partial):
         for part, (name, count) in enumerate((("train", train), ("val", val))):
