@@ -91,11 +91,14 @@ def map_shapes(model, image_size=None):
 
 
 def receptive_field(model):
-    """Side of the square of input pixels that one output of a convolutional network sees."""
+    """Side of the square of input pixels that one output sees, in a network that convolves and
+    pools, without branches."""
     side = 1
     for layer in reversed(model.layers):
-        if hasattr(layer, "kernel_size"):
-            side = (side - 1) * layer.strides[0] + layer.kernel_size[0]
+        kernel = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+        if kernel:
+            dilation = getattr(layer, "dilation_rate", (1,))[0]
+            side = (side - 1) * layer.strides[0] + dilation * (kernel[0] - 1) + 1
     return side
 
 

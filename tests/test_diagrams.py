@@ -73,11 +73,17 @@ def test_shapes_come_from_the_networks():
     ]
 
 
-def test_receptive_field_is_that_of_the_gradient():
+@pytest.mark.parametrize("with_pools", [False, True])
+def test_receptive_field_is_that_of_the_gradient(with_pools):
     layers = keras.layers
     x = images = keras.Input((31, 31, 1))
-    for kernel, stride in ((5, 2), (3, 1), (4, 2)):
-        x = layers.Conv2D(1, kernel, stride, kernel_initializer="ones")(x)
+    if with_pools:
+        x = layers.Conv2D(1, 3, dilation_rate=2, kernel_initializer="ones")(x)
+        x = layers.AveragePooling2D(3, 2)(x)
+        x = layers.Conv2D(1, 2, kernel_initializer="ones")(x)
+    else:
+        for kernel, stride in ((5, 2), (3, 1), (4, 2)):
+            x = layers.Conv2D(1, kernel, stride, kernel_initializer="ones")(x)
     model = keras.Model(images, x)
     changed = np.zeros((31, 31), bool)
     one = np.eye(31 * 31).reshape(-1, 31, 31, 1)

@@ -11,7 +11,13 @@ from PIL import Image, PngImagePlugin
 from toyworlds import landscapes, scenes, streets
 
 from recipes import attacks, fgsm, metrics, plotting, segmentation
-from recipes.captioning import CaptionBatches, Vocabulary, evaluation
+from recipes.captioning import (
+    CaptionBatches,
+    PrintCaptions,
+    TransformerCaptioner,
+    Vocabulary,
+    evaluation,
+)
 from recipes.captioning.feature_file import Features
 from recipes.datasets import cityscapes, image_files
 from recipes.datasets.captions import CaptionedImages, split_by_image
@@ -21,6 +27,7 @@ from recipes.dcgan import DCGAN
 from recipes.ssgan import SSGAN
 from recipes.training.batches import Batches, semi_supervised
 from recipes.training.callback_state import remembered
+from recipes.training.callbacks import ImageGrid
 from recipes.training.resume import Resume
 from recipes.translation import translate
 from tests import tiny
@@ -324,3 +331,49 @@ def test_a_png_may_hold_much_text(tmp_path):
     info.add_text("graph", "x" * 2_000_000, zip=True)
     Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / "a.png", pnginfo=info)
     assert (image_files.read(tmp_path / "a.png") == 9).all()
+
+
+def test_photos_in_a_format_that_is_not_read_are_said_to_be_left_out(tmp_path):
+    Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / "a.png")
+    (tmp_path / "b.HEIC").touch()
+    with pytest.warns(UserWarning, match=r"1 files that cannot be read here, such as b\.HEIC"):
+        assert image_files.find(tmp_path) == [tmp_path / "a.png"]
+
+
+def test_a_grid_does_not_write_over_the_images_of_others(tmp_path):
+    path = tmp_path / "epoch-0001.png"
+    Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(path)
+    before, gan = path.read_bytes(), RECIPES["dcgan"].make()
+    grid = ImageGrid(lambda gan: gan.generate(2, seed=0), tmp_path)
+    with pytest.raises(ValueError, match=r"epoch-0001\.png is an image that no ImageGrid wrote"):
+        gan.fit(IMAGES, epochs=1, callbacks=[grid], verbose=0)
+    assert path.read_bytes() == before
+
+
+def test_a_drawn_folder_that_has_lost_an_image_is_drawn_again(tmp_path):
+    folder = landscapes.draw(tmp_path / "drawn", train=2, test=1, size=32)
+    (folder / "trainA/0001.jpg").unlink()
+    landscapes.draw(folder, train=2, test=1, size=32)
+    assert (folder / "trainA/0001.jpg").is_file()
+
+
+def test_captions_to_print_are_those_of_the_captioner():
+    vocabulary = Vocabulary(["a", "dog", "runs", "cat", "sits"])
+    model = TransformerCaptioner(len(vocabulary), (4, 8), width=8, heads=2, blocks=1, max_length=6)
+    model.compile()
+    features = np.zeros((2, 4, 8), np.float32)
+    batches = CaptionBatches(
+        features, [["a dog runs"], ["a cat sits"]], vocabulary, batch_size=1, seed=0
+    )
+    for wrong, message in (
+        (PrintCaptions(np.zeros((2, 9, 8), np.float32), vocabulary), "features: shape"),
+        (PrintCaptions(features, Vocabulary(["a"])), "vocabulary: 5 words, but .* for 9"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(batches.dataset, callbacks=[wrong], verbose=0)
+        assert not int(model.optimizer.iterations)
+
+    long = [["a dog runs"], ["a cat sits", "a dog runs a cat sits a dog runs"]]
+    batches = CaptionBatches(features, long, vocabulary, batch_size=1, seed=0)
+    with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="larger max_length"):
+        model.fit(batches.dataset, verbose=0)

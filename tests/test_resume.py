@@ -480,6 +480,17 @@ def test_a_training_in_two_parts_ends_where_one_does(recipe, tmp_path):
     assert sum(changed) > len(changed) / 2
 
 
+@pytest.mark.parametrize("append", [True, False])
+def test_a_log_that_is_new_does_not_cut_that_of_another_training(tmp_path, append):
+    train(tmp_path, 1, [])
+    before = "epoch,loss\n0,1.0\n1,0.5\n2,0.25\n"
+    (tmp_path / "log.csv").write_text(before)
+    train(tmp_path, 2, [keras.callbacks.CSVLogger(tmp_path / "log.csv", append=append)])
+    after = (tmp_path / "log.csv").read_text()
+    assert after.startswith(before) == append
+    assert "\n1," in after
+
+
 @pytest.mark.parametrize("line", ["", "1;2.5", "one,2.5"])
 def test_a_log_that_another_program_wrote_is_named(tmp_path, line):
     def run(epochs):

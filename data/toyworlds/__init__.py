@@ -9,7 +9,7 @@ SETTINGS = "drawn.json"
 
 
 def write_folder(folder, settings, write):
-    """Fill a folder whole or not at all, and only when its settings are not the wanted ones.
+    """Fill a folder whole or not at all, unless it holds all that these settings make.
 
     Of several processes that want the same folder, one draws and the others wait. What others put
     into the folder stays there.
@@ -28,15 +28,21 @@ def write_folder(folder, settings, write):
     """
     folder, settings = Path(folder).resolve(), json.loads(json.dumps(settings))  # tuples: lists
     finish_folder(folder, _own)
-    if _drawn(folder).get("settings") != settings:
+    if not _complete(folder, settings):
         with locked(folder):
-            if _drawn(folder).get("settings") != settings:  # another process may have drawn it
+            if not _complete(folder, settings):  # another process may have drawn it
                 with whole_folder(folder, _own) as part:
                     write(part)
                     names = (path.relative_to(part) for path in part.rglob("*") if path.is_file())
                     files = sorted(name.as_posix() for name in names)
                     save_json(part / SETTINGS, {"settings": settings, "files": files})
     return folder
+
+
+def _complete(folder, settings):
+    found = _drawn(folder)
+    names = found.get("files", ())
+    return found.get("settings") == settings and all((folder / name).is_file() for name in names)
 
 
 def _own(folder):

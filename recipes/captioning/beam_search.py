@@ -80,11 +80,23 @@ def longest(model, length):
 
 class PrintCaptions(keras.callbacks.Callback):
     """Prints the captions of a few images after each epoch, from their features, float
-    `(images, ...)`: a reader sees sentences grow."""
+    `(images, ...)`: a reader sees sentences grow.
+
+    Raises:
+        ValueError: when the training begins, if features or vocabulary are not the captioner's.
+    """
 
     def __init__(self, features, vocabulary):
         super().__init__()
         self.features, self.vocabulary = features, vocabulary
+
+    def on_train_begin(self, logs=None):
+        if len(self.vocabulary) != self.model.vocabulary_size:
+            raise ValueError(
+                f"vocabulary: {len(self.vocabulary)} words, but the captioner was built for "
+                f"{self.model.vocabulary_size}"
+            )
+        generate(self.model, self.features, beams=1, max_length=1)  # better now than in an epoch
 
     def on_epoch_end(self, epoch, logs=None):
         made = generate(self.model, self.features, beams=1, max_length=longest(self.model, 15))

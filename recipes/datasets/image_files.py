@@ -21,6 +21,7 @@ from tqdm import tqdm
 from recipes.datasets.files import MissingDataError, check_choice
 
 SUFFIXES = (".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff")
+UNREADABLE = (".heic", ".heif", ".avif", ".jxl", ".jp2", ".dng", ".cr2", ".nef", ".arw")
 # Pillow opens many more kinds; some of them start another program.
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF")
 MAX_PIXELS = 100_000_000  # a file of a few kilobytes can claim more than the memory holds
@@ -154,6 +155,13 @@ def find(folder):
         raise ValueError(
             f"there is no image in {folder} (subfolders are not searched). "
             f"Images are files that end in {' '.join(SUFFIXES)}"
+        )
+    others = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREADABLE]
+    if others:
+        warnings.warn(
+            f"left out of {folder}: {len(others)} files that cannot be read here, such as "
+            f"{others[0].name}; save them as JPEG or PNG to use them",
+            stacklevel=2,
         )
     return [folder / name for name in found]
 

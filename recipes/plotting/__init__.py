@@ -8,6 +8,7 @@ that reads on white and on black; figures are so narrow that a phone still shows
 from recipes.plotting.charts import show_counts, show_curves, show_spectrum
 from recipes.plotting.display import (
     display_image,
+    is_ours,
     mosaic,
     save_gif,
     save_png,

@@ -5,10 +5,13 @@ import io
 import sys
 
 import numpy as np
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from recipes.arguments import check_count
 from recipes.datasets.files import whole_file
+
+SIGNED = PngImagePlugin.PngInfo()
+SIGNED.add_text("Software", "vision-recipes")
 
 
 def to_uint8(images):
@@ -85,7 +88,16 @@ def save_png(image, path):
     """
     image = as_rgb(image)
     with whole_file(path) as part:
-        Image.fromarray(image).save(part, "PNG", optimize=True)
+        Image.fromarray(image).save(part, "PNG", optimize=True, pnginfo=SIGNED)
+
+
+def is_ours(path):
+    """Whether `save_png` wrote this file."""
+    try:
+        with Image.open(path) as image:
+            return image.info.get("Software") == "vision-recipes"
+    except OSError:
+        return False
 
 
 def save_gif(frames, path, seconds=0.4):

@@ -9,7 +9,7 @@ from recipes.datasets import files
 
 # What Keras' callbacks remember from one epoch to the next, and forget when a training begins.
 REMEMBERED = {
-    "CSVLogger": (),  # its file is cut instead
+    "CSVLogger": ("filename",),  # that file is cut
     "EarlyStopping": ("best", "best_epoch", "wait", "stopped_epoch"),
     "History": (),  # is in the checkpoint anyway
     "LambdaCallback": (),
@@ -65,14 +65,24 @@ def seen(callbacks):
 def bring_back(callbacks, found):
     """Gives callbacks what `seen` has found."""
     for name, callback in numbered(callbacks):
-        vars(callback).update(found.get(name, {}))
+        if not isinstance(callback, keras.callbacks.CSVLogger):  # its file may be another
+            vars(callback).update(found.get(name, {}))
         # Keras compares only from the end of an epoch on: too late, if this saves within the first.
         if "mode" in found.get(name, {}) and callback.mode != "auto" and not callback.monitor_op:
             callback._set_monitor_op()
 
 
-def cut_log(logger, done):
-    """Removes from a CSVLogger's file what it wrote after the epoch from which it goes on."""
+def cut_logs(callbacks, found, done):
+    """Lets each CSVLogger of `found` go on after epoch `done`; one that is new keeps its file."""
+    written = {state.get("filename") for state in found.values()}
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.CSVLogger) and callback.filename in written:
+            _cut(callback, done)
+            callback.append = True
+
+
+def _cut(logger, done):
+    """Removes from its file what it wrote after the epoch from which it goes on."""
     path = Path(logger.filename)
     if not path.exists():
         return

@@ -35,7 +35,7 @@ class ImageGrid(keras.callbacks.Callback):
             [-1, 1], with 1 or 3 channels: the same ones each time, but for what the model has
             learned.
         folder: where `epoch-0001.png` and so on go, and at the end `training.gif`. A new training
-            removes those of the one before.
+            removes those of the one before; files of these names from elsewhere are an error.
         every: epochs from one grid to the next; the first and the last epoch get one anyway.
         columns: images in a row.
         real: a few real images, shape and range as those of `draw`, as different from one another
@@ -67,6 +67,12 @@ class ImageGrid(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:  # a new training: the images of the last one do not belong to it
+            for path in self.paths():
+                if not plotting.is_ours(path):
+                    raise ValueError(
+                        f"{path} is an image that no ImageGrid wrote, and one of that name is to "
+                        "be written: choose another folder"
+                    )
             for path in self.paths():
                 path.unlink()
             self.greatest, self.collapsed = 0.0, False

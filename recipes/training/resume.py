@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from recipes.datasets import files
-from recipes.training.callback_state import bring_back, cut_log, numbered, remembered, seen
+from recipes.training.callback_state import bring_back, cut_logs, numbered, remembered, seen
 from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
 from recipes.training.distribution import broadcast_from_chief, training_state
 
@@ -152,9 +152,8 @@ class Resume(keras.callbacks.Callback):
                     f"{type(callback).__name__} cannot go on exactly where it was: use it without "
                     "Resume, or leave it out"
                 )
-            if isinstance(callback, keras.callbacks.CSVLogger) and done:
-                cut_log(callback, done)
-                callback.append = True
+        if done:
+            cut_logs(callbacks, self.state["callbacks"], done)
 
     def ended(self):
         """Whether EarlyStopping had ended the training that `restore` has found."""
