@@ -15,7 +15,7 @@ from recipes.showcase import load_showcase, write_float16
 from tools import train_showcase
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def _eagerly():
     tf.config.run_functions_eagerly(True)  # a trace takes longer than these few steps
     yield
@@ -73,6 +73,7 @@ def test_the_digits_that_come_along_are_as_good_as_their_file_says():
     assert real["frechet"] < curve["frechet"][-1] < 20
 
 
+@pytest.mark.usefixtures("_eagerly")
 def test_the_tool_leaves_generators_and_a_curve_and_goes_on(shown, tmp_path, capsys):
     def train(minutes):
         train_showcase.main(

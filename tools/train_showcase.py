@@ -1,6 +1,7 @@
 """Trains a GAN longer than a notebook does; its generators go to `data/weights/`.
 
     python -m tools.train_showcase dcgan --mnist --minutes 40 --width 32 --batch-size 64
+    python -m tools.train_showcase ssgan --mnist --minutes 25 --width 32 --batch-size 50
     python -m tools.train_showcase pix2pix --minutes 60
     python -m tools.train_showcase cyclegan --minutes 60
 
@@ -21,15 +22,16 @@ import numpy as np
 import tensorflow as tf
 from toyworlds import landscapes, streets
 
-from recipes import dcgan, metrics, translation
+from recipes import dcgan, metrics, ssgan, translation
 from recipes.cyclegan import CycleGAN
-from recipes.datasets import cityscapes, digits, scale, yosemite
+from recipes.datasets import cityscapes, digits, few_labels, scale, yosemite
 from recipes.datasets.files import data_root, save_json
 from recipes.datasets.idx import read_images
 from recipes.dcgan import DCGAN
 from recipes.pix2pix import Pix2Pix
 from recipes.showcase import write_float16
-from recipes.training.batches import Batches
+from recipes.ssgan import SSGAN
+from recipes.training.batches import Batches, semi_supervised
 from recipes.training.callbacks import Measure
 from recipes.training.distribution import optimizers_of
 from recipes.training.resume import Resume
@@ -37,6 +39,7 @@ from recipes.training.runtime import set_seed
 from tools.common import ROOT
 
 SIZE, SEED, EMA_DECAY = 64, 0, 0.999
+LABELS, BASELINE_EPOCHS = 100, 10  # of the SSGAN
 EVERY = 5  # epochs from one measurement to the next
 MOST = 12_000_000  # bytes of all generators together, which everyone who installs recipes gets
 
@@ -63,12 +66,23 @@ class Clock(keras.callbacks.Callback):
         self.model.stop_training = self.seconds >= self.limit
 
 
-def of_digits(options, **how):
+def load_digits(options):
+    """Training images and labels, held-out images and labels, and what measures generated images
+    against the held-out ones: a function, and what it says of real ones."""
     splits = map(read_mnist if options.mnist else digits.load, ("train", "test"))
-    (images, labels), (held_out, _) = splits
+    (images, labels), (held_out, classes) = splits
     count = min(1000, len(held_out) // 2)
-    images, reference, real = map(scale, (images, held_out[:count], held_out[-count:]))
+    images, held_out = scale(images), scale(held_out)
     evaluator = metrics.train_evaluator(images[:20_000], labels[:20_000], seed=SEED)
+
+    def judge(made):
+        return metrics.evaluate_images(evaluator, made, held_out[:count])
+
+    return (images, labels), (held_out, classes), judge, judge(held_out[-count:])
+
+
+def dcgan_of_digits(options, **how):
+    (images, _), _, judge, real = load_digits(options)
     set_seed(SEED)
     generator = dcgan.build_generator(width=options.width, norm_first=True, upsampling="resize")
     # A few thousand images can be memorized, which dropout makes harder; 60,000 cannot.
@@ -77,10 +91,39 @@ def of_digits(options, **how):
     gan = DCGAN(generator, discriminator, ema_decay=EMA_DECAY)
 
     def measure():
-        return metrics.evaluate_images(evaluator, gan.generate(1000, seed=SEED), reference)
+        return judge(gan.generate(1000, seed=SEED))
 
-    ceiling = metrics.evaluate_images(evaluator, real, reference)
-    return gan, [Batches(images, seed=SEED, **how)], measure, {"dcgan": "generator"}, ceiling
+    batches = Batches(images, seed=SEED, **how)
+    return gan, [batches], batches.dataset, measure, {"dcgan": "generator"}, real
+
+
+def ssgan_of_digits(options, **how):
+    (images, labels), held_out, judge, real = load_digits(options)
+    chosen = few_labels(labels, LABELS, seed=SEED)
+    labelled = Batches(images[chosen], labels[chosen], seed=SEED, **how)
+    unlabelled = Batches(images, seed=SEED + 1, **how)
+    dataset = semi_supervised(labelled, unlabelled)
+
+    def make(alone):
+        set_seed(SEED)
+        generator = ssgan.build_generator(width=options.width, norm=True, upsampling="resize")
+        classifier = ssgan.build_classifier(width=2 * options.width, augmentation=2)
+        return SSGAN(generator, classifier, True, alone, EMA_DECAY, seed=SEED)
+
+    def accuracy(gan):
+        return gan.evaluate(*held_out, batch_size=500, verbose=0, return_dict=True)["accuracy"]
+
+    baseline = make(alone=True)
+    baseline.compile(options.learning_rate)
+    baseline.fit(dataset, epochs=BASELINE_EPOCHS, verbose=0)
+    gan = make(alone=False)
+
+    def measure():
+        return {"accuracy": accuracy(gan), **judge(gan.generate(1000, seed=SEED))}
+
+    networks = {"ssgan": "generator", "ssgan_classifier": "classifier"}
+    real = {"labels_alone": accuracy(baseline), **real}
+    return gan, [labelled, unlabelled], dataset, measure, networks, real
 
 
 def read_mnist(split):
@@ -97,12 +140,13 @@ def of_streets(options, **how):
     pairs, held_out = (map(scale, cityscapes.load(x, folder, SIZE)) for x in ("train", "val"))
     inputs, targets = held_out
     set_seed(SEED)
-    gan = Pix2Pix(*networks(options.width, 2), ema_decay=EMA_DECAY)
+    gan = Pix2Pix(*unet_and_patchgan(options.width, 2), ema_decay=EMA_DECAY)
 
     def measure():
         return metrics.image_distances(gan.translate(inputs), targets)
 
-    return gan, [Batches(*pairs, seed=SEED, **how)], measure, {"pix2pix": "generator"}, {}
+    batches = Batches(*pairs, seed=SEED, **how)
+    return gan, [batches], batches.dataset, measure, {"pix2pix": "generator"}, {}
 
 
 def of_landscapes(options, **how):
@@ -111,7 +155,7 @@ def of_landscapes(options, **how):
     summer, winter, test_summer, test_winter = images
     evaluator = metrics.train_domain_evaluator(summer, winter, seed=SEED)
     set_seed(SEED)
-    (g, d_x), (f, d_y) = networks(options.width, 1), networks(options.width, 1)
+    (g, d_x), (f, d_y) = (unet_and_patchgan(options.width, 1) for _ in range(2))
     gan = CycleGAN(g, f, d_x, d_y, least_squares=True, ema_decay=EMA_DECAY)
 
     def measure():
@@ -124,15 +168,21 @@ def of_landscapes(options, **how):
 
     batches = [Batches(x, seed=SEED + i, **how) for i, x in enumerate((summer, winter))]
     generators = {"summer2winter": "generator_g", "winter2summer": "generator_f"}
-    return gan, batches, measure, generators, {}
+    dataset = tf.data.Dataset.zip(*(each.dataset for each in batches))
+    return gan, batches, dataset, measure, generators, {}
 
 
-def networks(width, images):
+def unet_and_patchgan(width, images):
     generator = translation.build_unet(SIZE, width, "instance", 0.0, "bilinear", "concat")
     return generator, translation.build_patchgan(images, width, "instance", halvings=2)
 
 
-MAKERS = {"dcgan": of_digits, "pix2pix": of_streets, "cyclegan": of_landscapes}
+MAKERS = {
+    "dcgan": dcgan_of_digits,
+    "ssgan": ssgan_of_digits,
+    "pix2pix": of_streets,
+    "cyclegan": of_landscapes,
+}
 
 
 def main(words):
@@ -152,9 +202,7 @@ def main(words):
         parser.error(f"--minutes {options.minutes:g}: above 0 is needed")
 
     how = {"batch_size": options.batch_size, "steps": options.steps}
-    gan, batches, measure, generators, ceiling = MAKERS[options.recipe](options, **how)
-    datasets = [each.dataset for each in batches]
-    dataset = datasets[0] if len(datasets) == 1 else tf.data.Dataset.zip(*datasets)
+    gan, batches, dataset, measure, networks, real = MAKERS[options.recipe](options, **how)
     gan.compile(options.learning_rate)
     clock = Clock(60 * options.minutes, options.learning_rate)
     curve = Measure(lambda gan: {"minutes": clock.seconds / 60, **measure()}, EVERY)
@@ -165,10 +213,10 @@ def main(words):
     settings = {name: value for name, value in vars(options).items() if not isinstance(value, Path)}
     # The last row is of the generators that are written.
     rows = [*(record["values"] for record in curve.records), curve.measure(gan)]
-    for name, network in generators.items():
+    for name, network in networks.items():
         path = options.weights / f"showcase_{name}.npz"
         write_float16(gan.for_inference(network), path)
-        found = {"settings": settings, "curve": rows, "real": ceiling}
+        found = {"settings": settings, "curve": rows, "real": real}
         save_json(path.with_suffix(".json"), found)
         print(f"{path}: {path.stat().st_size:,} bytes")
     total = sum(path.stat().st_size for path in options.weights.glob("showcase_*"))
