@@ -190,6 +190,11 @@ class AdversarialTraining(RecipeModel):
 
     def train_step(self, data):
         images, labels = data
+        if labels.shape.rank is None or (labels.shape.rank == 2 and labels.shape[1] is None):
+            raise ValueError(
+                f"labels: the dataset says of their shape only {labels.shape}, so that one-hot and "
+                "class numbers look alike; map them with tf.ensure_shape(labels, [None])"
+            )
         one_hot = labels.shape.rank == 2 and labels.shape[1] != 1
         numbers = tf.argmax(labels, -1) if one_hot else tf.cast(tf.reshape(labels, [-1]), tf.int64)
         seed = tf.cast(self.seeds.next(), tf.int64)

@@ -1,4 +1,4 @@
-"""Generators that were trained for longer than a notebook takes, as `tools/train_showcase.py` does.
+"""Networks that were trained for longer than a notebook takes, as `tools/train_showcase.py` does.
 
 A file holds a network and its weights, in float16: half the room, and no eye tells the difference.
 """
@@ -32,18 +32,19 @@ def write_float16(network, path):
 
 
 def load_showcase(name):
-    """A generator of `data/weights/`.
+    """A network of `data/weights/`.
 
     Args:
-        name: "dcgan" (noise `(batch, 100)` -> digits of 28x28 pixels), "pix2pix" (label maps ->
-            drawn streets), "summer2winter" or "winter2summer" (drawn landscapes).
+        name: "dcgan" or "ssgan" (noise `(batch, 100)` -> digits of 28x28 pixels),
+            "ssgan_classifier" (digits -> class logits), "pix2pix" (label maps -> drawn streets),
+            "summer2winter" or "winter2summer" (drawn landscapes).
 
     Returns:
         A `keras.Model` in float32, not trainable. `recipes.translation.translate` runs those that
         translate, on images of any size.
 
     Raises:
-        FileNotFoundError: there is no generator of this name.
+        FileNotFoundError: there is no network of this name.
         ValueError: its file is damaged.
     """
     path = _find(name)
@@ -58,15 +59,16 @@ def load_showcase(name):
 
 
 def load_curve(name):
-    """What was measured while a generator of `load_showcase` was trained.
+    """What was measured while a network of `load_showcase` was trained.
 
     Returns:
         `(curve, real)`: a dict, name -> list of floats, of which "minutes" are those of training
         so far and the others the measures then; and a dict, name -> float, the measures of
-        held-out real images, empty where they mean nothing.
+        held-out real images, empty where they mean nothing ("labels_alone", of the SSGAN, is the
+        accuracy of the same classifier without the GAN).
 
     Raises:
-        FileNotFoundError: there is no generator of this name.
+        FileNotFoundError: there is no network of this name.
         ValueError: the file of its measures is damaged.
     """
     found = load_json(_find(name).with_suffix(".json"), curve=list, real=dict)

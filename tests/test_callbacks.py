@@ -232,7 +232,7 @@ def test_weights_that_are_no_numbers_are_not_written(tmp_path):
     net = line()
     callbacks = [keras.callbacks.LambdaCallback(on_epoch_end=spoil)]
     with pytest.raises(
-        FloatingPointError, match=r"epoch 2 .* 1 of 4 variables, .*kernel first.*0001"
+        FloatingPointError, match=r"epoch 2: .* 1 of 4 variables, .*kernel first.*0001"
     ):
         train(tmp_path, 3, callbacks, net)
     assert names(tmp_path) == ["resume-0000.npz", "resume-0001.npz"]

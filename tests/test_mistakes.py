@@ -1,5 +1,10 @@
 """Mistakes that users make: each is told in their terms, before anything is lost."""
 
+import resource
+import signal
+import subprocess
+import sys
+import unicodedata
 from pathlib import Path
 
 import keras
@@ -19,20 +24,22 @@ from recipes.captioning import (
     evaluation,
 )
 from recipes.captioning.feature_file import Features
-from recipes.datasets import cityscapes, image_files
+from recipes.datasets import cityscapes, flickr8k, image_files
 from recipes.datasets.captions import CaptionedImages, split_by_image
 from recipes.datasets.download import download
+from recipes.datasets.files import InUseError
 from recipes.datasets.image_array import ImageArray
 from recipes.dcgan import DCGAN
 from recipes.ssgan import SSGAN
 from recipes.training.batches import Batches, semi_supervised
-from recipes.training.callback_state import remembered
+from recipes.training.callback_state import remembered, seen
 from recipes.training.callbacks import ImageGrid
 from recipes.training.resume import Resume
 from recipes.translation import translate
-from tests import tiny
+from tests import small, tiny
+from tests.recipe_table import IMAGES as IMAGES28
 from tests.recipe_table import RECIPES
-from tools import colab
+from tools import colab, common
 
 IMAGES, LABELS = tiny.images(8), np.arange(8) % 4
 BATCHES = Batches(IMAGES, batch_size=4, seed=0)
@@ -44,6 +51,15 @@ ATTENTION = np.full((2, 4), 0.25)
 
 class OneName(keras.callbacks.Callback):
     remembered = "seconds"
+
+
+class Names(keras.callbacks.Callback):
+    remembered = ("names",)
+    names = frozenset("a")
+
+
+def some_batches():
+    yield tiny.images(4)
 
 
 def classifier(activation=None):
@@ -97,6 +113,31 @@ CLEAR = {
         lambda: SSGAN(tiny.critic(4), tiny.generator()),
         "the order is generator, classifier",
     ),
+    "a generator that is not called": (
+        lambda: RECIPES["dcgan"].make().fit(some_batches),
+        "some_batches: a function; call it",
+    ),
+    "a dataset of unknown axes": (
+        lambda: RECIPES["dcgan"].make().fit(
+            tf.data.Dataset.range(2).map(
+                lambda i: tf.numpy_function(lambda i: tiny.images(4), [i], tf.float32)
+            )
+        ),
+        r"map them with tf\.ensure_shape",
+    ),
+    "labels of unknown columns": (
+        lambda: RECIPES["adversarial"].make().fit(
+            tf.data.Dataset.from_generator(
+                lambda: iter([(IMAGES28, np.arange(8)[:, None])]),
+                output_signature=(
+                    tf.TensorSpec((None, 28, 28, 1)),
+                    tf.TensorSpec((None, None), tf.int64),
+                ),
+            )
+        ),
+        "labels: the dataset says of their shape only",
+    ),
+    "a set to be remembered": (lambda: seen([Names()]), r"Names\.names .* JSON cannot hold"),
     "remembered without its comma": (lambda: remembered(OneName()), "'seconds', but a tuple"),
     "half a step": (lambda: RECIPES["dcgan"].make().interpolate(2.5), "^steps 2.5"),
     "a walk without a seed": (
@@ -377,3 +418,131 @@ def test_captions_to_print_are_those_of_the_captioner():
     batches = CaptionBatches(features, long, vocabulary, batch_size=1, seed=0)
     with pytest.raises((ValueError, tf.errors.InvalidArgumentError), match="larger max_length"):
         model.fit(batches.dataset, verbose=0)
+
+
+def test_a_grid_does_not_write_over_a_film_either_nor_after_a_restart(tmp_path):
+    def run(epochs, *callbacks):
+        batches, dataset = tiny.unlabelled()
+        gan, resume = RECIPES["dcgan"].make(), Resume(tmp_path / "checkpoints", *batches)
+        done = resume.restore(gan)
+        gan.fit(
+            dataset, epochs=epochs, initial_epoch=done, callbacks=[resume, *callbacks], verbose=0
+        )
+
+    run(1)
+    for name in ("training.gif", "epoch-0002.png"):
+        path = tmp_path / name / name
+        path.parent.mkdir()
+        path.write_bytes(b"mine")
+        with pytest.raises(ValueError, match=f"{name} is an image that no ImageGrid wrote"):
+            run(2, ImageGrid(lambda gan: gan.generate(2, seed=0), path.parent))
+        assert path.read_bytes() == b"mine"
+
+
+def test_two_processes_do_not_draw_into_one_folder(tmp_path):
+    grid = ImageGrid(lambda gan: gan.generate(2, seed=0), tmp_path / "grid")
+    program = (
+        "import sys; from recipes.datasets.files import hold; "
+        "hold(sys.argv[1]); print(flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", program, tmp_path / "grid"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        other.stdout.readline()
+        with pytest.raises(InUseError, match=f"in use by process {other.pid}"):
+            RECIPES["dcgan"].make().fit(tiny.images(8), callbacks=[grid], verbose=0)
+        other.stdin.close()
+    RECIPES["dcgan"].make().fit(tiny.images(8), callbacks=[grid], verbose=0)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == [
+        "epoch-0001.png", "grid", "training.gif"
+    ]  # fmt: skip
+
+
+def test_what_a_grid_cannot_show_is_told_before_the_first_step(tmp_path):
+    gan = RECIPES["dcgan"].make()
+    grid = ImageGrid(lambda gan: np.zeros((2, 8, 8, 1), np.int64), tmp_path)
+    with pytest.raises(ValueError, match="dtype int64"):
+        gan.fit(tiny.images(8), callbacks=[grid], verbose=0)
+    assert not int(gan.optimizer.iterations)
+
+
+@pytest.mark.parametrize("name", ["adversarial", "merge"])
+def test_weights_that_are_nan_stop_a_training_whose_loss_is_finite(name):
+    if name == "merge":
+        features = np.random.default_rng(0).normal(size=(16, 5)).astype("float32")
+        features[12] = np.nan  # in the second batch: the first one is looked at
+        words = np.tile([[1, 4, 5, 2]], (16, 1))
+        x, y = {"features": features, "words": words[:, :-1]}, words[:, 1:]
+    else:
+        x, y = IMAGES28.copy(), np.arange(8)
+        x[6, 3, 3] = np.nan
+    with pytest.raises(FloatingPointError, match="weights that are NaN or infinite"):
+        RECIPES[name].make().fit(x, y, batch_size=4, epochs=2, shuffle=False, verbose=0)
+
+
+def test_a_log_goes_on_under_another_spelling_of_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    small.train(tmp_path / "checkpoints", 2, [keras.callbacks.CSVLogger("log.csv")])
+    small.train(tmp_path / "checkpoints", 3, [keras.callbacks.CSVLogger(tmp_path / "log.csv")])
+    rows = (tmp_path / "log.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows] == ["epoch", "0", "1", "2"]
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_file_of_before(tmp_path):
+    gan, path = RECIPES["dcgan"].make(), tmp_path / "gan.keras"
+    gan.save(path)
+    before = path.read_bytes()
+    old, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, most))  # as a full disk does
+    try:
+        with pytest.raises(OSError, match=r"cannot write .*gan\.keras"):
+            gan.save(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (old, most))
+    assert path.read_bytes() == before
+    assert [p.name for p in tmp_path.iterdir()] == ["gan.keras"]
+
+
+def test_a_full_disk_is_told_with_the_file_of_a_log():
+    with pytest.raises(OSError, match=r"cannot write /dev/full: .*Make room"):
+        small.line().fit(
+            small.points().dataset, callbacks=[keras.callbacks.CSVLogger("/dev/full")], verbose=0
+        )
+
+
+def test_a_caption_without_end_is_told():
+    features, captions = np.zeros((2, 3), np.float32), [["a dog"], ["dog " * 500]]
+    with pytest.warns(UserWarning, match=r"one has 502 words.*'dog dog"):
+        CaptionBatches(features, captions, VOCABULARY, batch_size=2, seed=0)
+
+
+def test_names_that_macos_has_decomposed(tmp_path):
+    decomposed = unicodedata.normalize("NFD", "tür")
+    (tmp_path / decomposed).mkdir()
+    assert image_files.find_split(tmp_path, "tür") == tmp_path / decomposed
+    features = Features(np.zeros((1, 3), np.float32), [Path(f"{decomposed}/a.png")])
+    assert features.rows(["tür/a.png"]) == [0]
+
+
+def test_an_output_folder_in_the_home_folder(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert common.environment("~/out")["RECIPES_OUTPUT_DIR"] == str(tmp_path / "out")
+
+
+def test_no_advice_leads_in_a_circle(tmp_path):
+    (tmp_path / "bad.jpg").write_bytes(b"x")
+    with pytest.raises(ValueError, match=r"Repair or remove them\.$"):
+        ImageArray([tmp_path / "bad.jpg"], 8)[[0]]
+
+
+def test_a_box_file_of_zeros_is_not_read_whole(tmp_path, monkeypatch):
+    monkeypatch.setattr(flickr8k, "MAX_BYTES", 1000)
+    (tmp_path / flickr8k.BOX_FILE).write_bytes(b"image,phrase\n" + bytes(2000))
+    with pytest.raises(ValueError, match="has more than 1,000 bytes"):
+        flickr8k.boxes(tmp_path)
+
+
+def test_floatx_is_float32(monkeypatch):
+    monkeypatch.setattr(keras.config, "floatx", lambda: "float64")
+    with pytest.raises(ValueError, match="floatx 'float64', but the recipes need 'float32'"):
+        DCGAN(tiny.generator(), tiny.critic())

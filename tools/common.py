@@ -65,7 +65,7 @@ def environment(outputs, **changes):
         "PYTHONHASHSEED": "0",
         "PYDEVD_DISABLE_FILE_VALIDATION": "1",  # or every kernel prints a debugger warning
         "RECIPES_MODE": os.environ.get("RECIPES_MODE") or "reduced",
-        "RECIPES_OUTPUT_DIR": str(Path(outputs).resolve()),
+        "RECIPES_OUTPUT_DIR": str(Path(outputs).expanduser().resolve()),
     }
     if env["RECIPES_MODE"] not in TIMEOUTS:
         sys.exit(f"RECIPES_MODE={env['RECIPES_MODE']!r}: choose one of {', '.join(TIMEOUTS)}")

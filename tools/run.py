@@ -134,7 +134,7 @@ def store(results, own, build, mode):
 
 def main(names=(), root=common.ROOT):
     build = root / "build"
-    outputs = Path(os.environ.get("RECIPES_OUTPUT_DIR") or build / "outputs")
+    outputs = Path(os.environ.get("RECIPES_OUTPUT_DIR") or build / "outputs").expanduser()
     env = common.environment(outputs)
     common.writable(outputs)
     old, results, todo = remembered(build), {}, {}

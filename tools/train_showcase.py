@@ -1,12 +1,13 @@
-"""Trains a GAN longer than a notebook does; its generators go to `data/weights/`.
+"""Trains a GAN longer than a notebook does; its networks go to `data/weights/`. Those there are of
 
-    python -m tools.train_showcase dcgan --mnist --minutes 40 --width 32 --batch-size 64
-    python -m tools.train_showcase ssgan --mnist --minutes 25 --width 32 --batch-size 50
-    python -m tools.train_showcase pix2pix --minutes 60
-    python -m tools.train_showcase cyclegan --minutes 60
+    python -m tools.train_showcase dcgan --minutes 40 --mnist --width 32 --batch-size 64
+    python -m tools.train_showcase ssgan --minutes 18 --mnist --width 32 --batch-size 50 \\
+        --learning-rate 1e-3
+    python -m tools.train_showcase pix2pix --minutes 18
+    python -m tools.train_showcase cyclegan --minutes 35 --batch-size 2
 
 Each epoch leaves a checkpoint in `build/showcase/`: the same command goes on after an interruption,
-and one with more minutes goes on with a training that was done. Beside the generators, in float16,
+and one with more minutes goes on with a training that was done. Beside the networks, in float16,
 lies a JSON file of what was measured, over time.
 """
 
@@ -119,7 +120,7 @@ def ssgan_of_digits(options, **how):
     gan = make(alone=False)
 
     def measure():
-        return {"accuracy": accuracy(gan), **judge(gan.generate(1000, seed=SEED))}
+        return {"test_accuracy": accuracy(gan), **judge(gan.generate(1000, seed=SEED))}
 
     networks = {"ssgan": "generator", "ssgan_classifier": "classifier"}
     real = {"labels_alone": accuracy(baseline), **real}

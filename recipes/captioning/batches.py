@@ -1,5 +1,7 @@
 """Mini-batches of whole captions of like length."""
 
+import warnings
+
 import numpy as np
 import tensorflow as tf
 from keras.utils import pad_sequences
@@ -9,6 +11,7 @@ from recipes.captioning.vocabulary import PAD, check_lists
 from recipes.training.batches import WITHOUT_AUTOTUNE, current_epoch
 from recipes.training.checks import check_count, check_seed
 
+LONG = 200  # words; captions of photos have a few dozen
 POOL = 50  # batches that are sorted by length together: less padding, and still a good shuffle
 
 
@@ -65,6 +68,12 @@ class CaptionBatches:
         self.rows = np.repeat(rows, [len(image) for image in captions])
         self.words = vocabulary.numbers(texts)
         self.lengths = np.array([len(row) for row in self.words])
+        if (longest := self.lengths.max()) > LONG:
+            warnings.warn(
+                f"captions: one has {longest:,} words, and its whole batch takes memory for as "
+                f"many: {texts[self.lengths.argmax()][:40]!r}...; leave it out",
+                stacklevel=2,
+            )
         self.steps = -(-len(texts) // batch_size)
         self.steps = self.steps if steps is None else min(steps, self.steps)
         check_count("steps", self.steps)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recipes.datasets.files import load_json, new_array, old_array, save_json, writing
-from recipes.datasets.image_files import some
+from recipes.datasets.image_files import nfc, some
 
 ARRAY, INDEX = "features.npy", "features.json"
 SAVE_SECONDS = 2  # a killed extraction loses what it did in this time, and one batch
@@ -40,7 +40,7 @@ class Features:
         """The row of each photo: int64 `(len(paths),)`; a ValueError names those without one."""
         if isinstance(paths, str | os.PathLike):
             raise ValueError(f"paths: a list is needed, but {paths} is one path")
-        found = [self._rows.get(os.path.abspath(path)) for path in paths]
+        found = [self._rows.get(_place(path)) for path in paths]
         missing = [str(path) for path, row in zip(paths, found, strict=True) if row is None]
         if missing:
             raise ValueError(
@@ -50,7 +50,12 @@ class Features:
 
     @functools.cached_property
     def _rows(self):
-        return {os.path.abspath(path): row for row, path in enumerate(self.paths)}
+        return {_place(path): row for row, path in enumerate(self.paths)}
+
+
+def _place(path):
+    """The same text for all ways to write the path of a file."""
+    return nfc(os.path.abspath(path))
 
 
 class FeatureFile:

@@ -149,7 +149,7 @@ class ImageCaptionFeatureExtractor:
         """
         images = _listed(images)
         array, bad = self._in_memory(images)
-        _report(bad, images)
+        _report(bad, images, skip_bad=None)
         return array
 
     @property
@@ -293,7 +293,7 @@ def _file_or_array(image):
     return image_files.from_pil(image) if isinstance(image, Image.Image) else np.asarray(image)
 
 
-def _report(bad, images, skip_bad=False):
+def _report(bad, images, skip_bad):
     faults = [(_name(images, i), text) for i, text in bad]
     image_files.report(faults, len(images), skip_bad, "photos")
 

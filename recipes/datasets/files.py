@@ -331,6 +331,28 @@ def locked(path, wait=True, tell=True):
             lock.release()
 
 
+HELD = {}  # what `hold` has taken: path -> ExitStack
+
+
+def hold(path):
+    """Takes the lock of `path` until `release`, or the end of this process.
+
+    Raises:
+        InUseError: another process has it.
+    """
+    path = Path(path).resolve()
+    if path not in HELD:  # of a training that was interrupted in this process
+        with contextlib.ExitStack() as stack:
+            stack.enter_context(locked(path, wait=False))
+            HELD[path] = stack.pop_all()
+
+
+def release(path):
+    """Frees what `hold` has taken, if it has."""
+    if held := HELD.pop(Path(path).resolve(), None):
+        held.close()
+
+
 def _read_holder(path):
     try:
         return path.read_text() or "another process"

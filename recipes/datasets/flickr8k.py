@@ -1,6 +1,7 @@
 """Flickr8k: 8,091 photos of everyday scenes, five captions each (Hodosh et al. 2013)."""
 
 import csv
+import io
 from pathlib import Path
 
 from recipes.datasets.archives import find_file, unpack
@@ -128,7 +129,7 @@ def boxes(folder=None):
         )
     found, row = {}, {}
     try:
-        with open(path, newline="", encoding="utf-8-sig") as file:
+        with io.StringIO(read_bytes(path, MAX_BYTES).decode("utf-8-sig"), newline="") as file:
             for row in csv.DictReader(file):
                 if row["width"]:
                     word = "".join(filter(str.isalnum, row["phrase"].split()[-1].lower()))

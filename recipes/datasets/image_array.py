@@ -84,7 +84,7 @@ class ImageArray:
             return image[:, :middle] if half == "left" else image[:, middle:]
 
         paths = [self.paths[number] for number in numbers]
-        return load(paths, size, method, read=read_half if half else read)
+        return load(paths, size, method, skip_bad=None, read=read_half if half else read)
 
     def _digest(self):
         files = [(str(p.absolute()), (s := os.stat(p)).st_size, s.st_mtime_ns) for p in self.paths]

@@ -176,12 +176,13 @@ def find_split(folder, split):
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingDataError(f"there is no folder {folder}")
-    known = sorted(p.name for p in folder.iterdir() if p.is_dir() and p.name[0] != ".")
-    if split not in known:
+    found = {nfc(p.name): p for p in folder.iterdir() if p.is_dir() and p.name[0] != "."}
+    known = sorted(found)
+    if nfc(split) not in known:
         raise ValueError(
             f"there is no folder {split!r} in {folder}; there are: {', '.join(known) or 'none'}"
         )
-    return folder / split
+    return found[nfc(split)]
 
 
 def listed(paths):
@@ -251,7 +252,7 @@ def report(bad, count, skip_bad=False, what="images"):
     Args:
         bad: list of pairs, the name of a file and what is wrong with it.
         count: number of files, the good ones too.
-        skip_bad: whether the bad ones may be left out; never all of them.
+        skip_bad: whether the bad ones may be left out, never all of them; None: they never may.
         what: what the files are.
 
     Raises:
@@ -262,9 +263,9 @@ def report(bad, count, skip_bad=False, what="images"):
     faults = [text if str(name) in text else f"{name}: {text}" for name, text in bad]
     lines = ":\n  " + some(faults, "\n  ", NAMED)
     if not skip_bad or len(bad) == count:
+        advice = "" if skip_bad is None else ", or leave out the bad ones with skip_bad=True"
         raise ValueError(
-            f"{len(bad)} of {count} {what} cannot be used{lines}\n"
-            "Repair or remove them, or leave out the bad ones with skip_bad=True."
+            f"{len(bad)} of {count} {what} cannot be used{lines}\nRepair or remove them{advice}."
         )
     print(f"{len(bad)} of {count} {what} left out{lines}")
 

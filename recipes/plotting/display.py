@@ -10,8 +10,9 @@ from PIL import Image, PngImagePlugin
 from recipes.arguments import check_count
 from recipes.datasets.files import whole_file
 
+SIGN = "vision-recipes"
 SIGNED = PngImagePlugin.PngInfo()
-SIGNED.add_text("Software", "vision-recipes")
+SIGNED.add_text("Software", SIGN)
 
 
 def to_uint8(images):
@@ -92,10 +93,11 @@ def save_png(image, path):
 
 
 def is_ours(path):
-    """Whether `save_png` wrote this file."""
+    """Whether `save_png` or `save_gif` wrote this file."""
     try:
         with Image.open(path) as image:
-            return image.info.get("Software") == "vision-recipes"
+            signs = image.info.get("Software"), image.info.get("comment")
+            return SIGN in signs or SIGN.encode() in signs
     except OSError:
         return False
 
@@ -121,7 +123,8 @@ def save_gif(frames, path, seconds=0.4):
     frames = [Image.fromarray(frame) for frame in frames]
     times = [int(1000 * seconds)] * (len(frames) - 1) + [2000]
     with whole_file(path) as part:
-        frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0)
+        frames[0].save(part, "GIF", save_all=True, append_images=frames[1:], duration=times, loop=0,
+                       comment=SIGN)  # fmt: skip
 
 
 def display_image(image, handle=None):

@@ -4,7 +4,7 @@ import keras
 
 
 def check_keras():
-    """Raises `ValueError` unless Keras runs on TensorFlow, with the channels last.
+    """Raises `ValueError` unless Keras runs on TensorFlow, in float32, with the channels last.
 
     With other axes, layers would build other networks out of the same lines, in silence.
     """
@@ -14,6 +14,11 @@ def check_keras():
             f"Keras is set to the backend {backend!r} and the image_data_format {axes!r}, but the "
             "recipes need 'tensorflow' and 'channels_last': set them in ~/.keras/keras.json, or in "
             "KERAS_BACKEND, and start again"
+        )
+    if keras.config.floatx() != "float32":
+        raise ValueError(
+            f"Keras is set to the floatx {keras.config.floatx()!r}, but the recipes need "
+            "'float32': set it in ~/.keras/keras.json, and start again"
         )
 
 

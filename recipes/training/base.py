@@ -1,9 +1,12 @@
 """The base classes of the models: what a `train_step` needs behind a few plain verbs."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
 
+from recipes.datasets.files import whole_file, writing
 from recipes.training import check_keras, distribution
 from recipes.training.batches import set_epoch
 from recipes.training.callbacks import arrange_callbacks
@@ -57,6 +60,18 @@ class RecipeModel(keras.Model):
         for i, state in enumerate(self.random_states()):
             state.assign(store[f"seed_{i}"])
 
+    def save(self, filepath, overwrite=True, **kwargs):
+        """`keras.Model.save`, whole or not at all: if it fails, the file of before stays.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        path = Path(filepath)
+        if path.suffix != ".keras" or (path.exists() and not overwrite):  # Keras says what to do
+            return super().save(filepath, overwrite, **kwargs)
+        with whole_file(path) as part:
+            super().save(part, **kwargs)
+
     def fit(self, x=None, y=None, callbacks=None, **kwargs):
         """`keras.Model.fit`, which first shows the first batch to `check_batch`.
 
@@ -86,6 +101,12 @@ class RecipeModel(keras.Model):
                 kwargs["epochs"] = callback.state["epoch"]  # none is left
         try:
             return super().fit(x, y, callbacks=callbacks, **kwargs)
+        except OSError as error:
+            logs = [c.filename for c in callbacks if isinstance(c, keras.callbacks.CSVLogger)]
+            if error.filename or "cannot write" in str(error) or not logs:
+                raise
+            with writing(" or ".join(logs)):  # Keras does not say which file
+                raise
         finally:
             set_epoch(0)  # of a training that was interrupted, too
 

@@ -1,6 +1,7 @@
 """What the callbacks of a training remember, which `Resume` brings back."""
 
 import csv
+import json
 from pathlib import Path
 
 import keras
@@ -59,6 +60,14 @@ def seen(callbacks):
         if "mode" in remembered(callback) and callback.monitor_op:  # what Keras made of "auto"
             callback.mode = "min" if callback.monitor_op is keras.ops.less else "max"
         found[name] = {key: getattr(callback, key) for key in remembered(callback)}
+        for key, value in found[name].items():
+            try:
+                json.dumps(value, default=float)
+            except (TypeError, ValueError) as error:
+                raise ValueError(
+                    f"{type(callback).__name__}.{key} is to be remembered, but is of a type "
+                    f"that JSON cannot hold ({error}): make it numbers, texts, lists or dicts"
+                ) from error
     return found
 
 
@@ -74,9 +83,10 @@ def bring_back(callbacks, found):
 
 def cut_logs(callbacks, found, done):
     """Lets each CSVLogger of `found` go on after epoch `done`; one that is new keeps its file."""
-    written = {state.get("filename") for state in found.values()}
+    written = {Path(s["filename"]).resolve() for s in found.values() if "filename" in s}
     for callback in callbacks:
-        if isinstance(callback, keras.callbacks.CSVLogger) and callback.filename in written:
+        is_log = isinstance(callback, keras.callbacks.CSVLogger)
+        if is_log and Path(callback.filename).resolve() in written:
             _cut(callback, done)
             callback.append = True
 

@@ -8,12 +8,12 @@ import numpy as np
 from tqdm.keras import TqdmCallback
 
 from recipes import plotting
-from recipes.datasets.files import matching, not_a_file
+from recipes.datasets.files import hold, matching, not_a_file, release
 from recipes.datasets.image_files import read
 from recipes.training.batches import set_epoch
 from recipes.training.checks import check_count, check_images
 from recipes.training.distribution import optimizers_of
-from recipes.training.resume import Resume
+from recipes.training.resume import Resume, bad_weights
 
 LEARNING_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLROnPlateau)
 
@@ -21,6 +21,9 @@ LEARNING_RATE = (keras.callbacks.LearningRateScheduler, keras.callbacks.ReduceLR
 def progress():
     """One progress bar over the epochs, with the losses; goes with `fit(verbose=0)`."""
     return TqdmCallback(verbose=0)
+
+
+GIF = "training.gif"
 
 
 class ImageGrid(keras.callbacks.Callback):
@@ -58,21 +61,25 @@ class ImageGrid(keras.callbacks.Callback):
         self.real_diversity = None if real is None else diversity(real)
 
     def on_train_begin(self, logs=None):
-        shape = np.shape(self.draw(self.model))  # better now than after an epoch
+        images = self.draw(self.model)  # better now than after an epoch
+        shape = np.shape(images)
         if len(shape) != 4 or shape[-1] not in (1, 3):
             raise ValueError(
                 f"draw: images of shape {shape}, but (count, height, width, 1 or 3) can be shown; "
                 "of more channels let draw return images[..., :3]"
             )
+        plotting.mosaic(images, self.columns)
+        hold(self.folder)
+        for path in (*self.paths(), self.folder / GIF):
+            if path.exists() and not plotting.is_ours(path):
+                release(self.folder)
+                raise ValueError(
+                    f"{path} is an image that no ImageGrid wrote, and one of that name is to be "
+                    "written: choose another folder"
+                )
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:  # a new training: the images of the last one do not belong to it
-            for path in self.paths():
-                if not plotting.is_ours(path):
-                    raise ValueError(
-                        f"{path} is an image that no ImageGrid wrote, and one of that name is to "
-                        "be written: choose another folder"
-                    )
             for path in self.paths():
                 path.unlink()
             self.greatest, self.collapsed = 0.0, False
@@ -105,7 +112,8 @@ class ImageGrid(keras.callbacks.Callback):
 
     def on_train_end(self, logs=None):
         if self.paths():
-            plotting.save_gif([read(path) for path in self.paths()], self.folder / "training.gif")
+            plotting.save_gif([read(path) for path in self.paths()], self.folder / GIF)
+        release(self.folder)
 
     def paths(self):
         """The grids so far, oldest first."""
@@ -197,8 +205,9 @@ class StopOnNaN(keras.callbacks.Callback):
     ends the training as if it were done.)
 
     Raises:
-        FloatingPointError: a value of the log is NaN or infinite. The message names epoch, step,
-            all values that are, and the last checkpoint of the training's `resume`, if it has one.
+        FloatingPointError: a value of the log, or at an epoch's end a weight, is NaN or infinite.
+            The message names epoch, step, all values that are, and the last checkpoint of the
+            training's `resume`, if it has one.
     """
 
     def __init__(self, resume=None):
@@ -214,14 +223,19 @@ class StopOnNaN(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         self.check(logs, "validation")
+        # A loss may stay finite all the same: ReLU makes 0 of NaN.
+        self.stop(bad_weights(self.model), "its end")
 
     def check(self, logs, where):
         # A metric may have a value for each class.
         bad = [f"{k} is {v}" for k, v in (logs or {}).items() if not np.isfinite(v).all()]
-        if bad:
+        self.stop(", ".join(bad), where)
+
+    def stop(self, what, where):
+        if what:
             saved = self.resume.last_good() if self.resume else "There is no checkpoint."
             raise FloatingPointError(
-                f"epoch {self.epoch}, {where}: {', '.join(bad)}. The training stops here, since "
+                f"epoch {self.epoch}, {where}: {what}. The training stops here, since "
                 f"nothing can be learned from that. {saved} A lower learning rate or clipped "
                 "gradients often help; look for odd values in the data, too"
             )

@@ -144,6 +144,8 @@ def first_batch(x, y=None, batch_size=None):
     Raises:
         ValueError: the dataset is empty.
     """
+    if callable(x) and not hasattr(x, "__len__"):
+        raise ValueError(f"{getattr(x, '__name__', x)}: a function; call it to get its generator")
     if hasattr(x, "dataset"):
         raise ValueError(f"{type(x).__name__}: pass its .dataset, which yields the batches")
     if isinstance(x, keras.utils.PyDataset):
@@ -154,6 +156,12 @@ def first_batch(x, y=None, batch_size=None):
         if batch is None:
             raise ValueError("the dataset is empty: not one batch came out of it")
         if isinstance(x, tf.data.Dataset):
+            for spec in tf.nest.flatten(x.element_spec):
+                if getattr(spec, "shape", ()) == tf.TensorShape(None):
+                    raise ValueError(
+                        "the dataset does not say how many axes its tensors have, as after "
+                        "tf.numpy_function: map them with tf.ensure_shape(x, [None, ...])"
+                    )
             return x, only_part(batch)
         batches = itertools.chain([batch], rows)
         tuples = (each if isinstance(each, tuple) else (each,) for each in batches)

@@ -1,6 +1,5 @@
 """Going on after an interruption: `Resume` writes a checkpoint after each epoch, and reads it."""
 
-import contextlib
 import json
 import uuid
 
@@ -15,7 +14,6 @@ from recipes.training.distribution import broadcast_from_chief, training_state
 
 NAME = r"resume-\d{4,}\.npz"
 LEFT = rf"\.(part\.)?{NAME}(\.lock|\.holder)?"  # by a kill
-HELD = {}  # the locks of this process: folder -> ExitStack
 # What the callbacks of a training had seen before its first epoch: its start -> JSON. Should that
 # epoch be interrupted, and the same callbacks be given to the next `fit`, they have seen a part.
 FIRST = {}
@@ -218,12 +216,9 @@ class Resume(keras.callbacks.Callback):
             )
 
     def on_epoch_end(self, epoch, logs=None):
-        bad = [v.path for v in self.model.weights if not np.isfinite(v.numpy()).all()]
-        if bad:
+        if bad := bad_weights(self.model):
             raise FloatingPointError(
-                f"epoch {epoch + 1} has left weights that are NaN or infinite, in {len(bad)} of "
-                f"{len(self.model.weights)} variables, {bad[0]} first: they are not written. "
-                + self.last_good()
+                f"epoch {epoch + 1}: {bad}; they are not written. {self.last_good()}"
             )
         for name, value in (logs or {}).items():
             self.state["history"].setdefault(name, []).append(np.asarray(value, float).tolist())
@@ -249,15 +244,10 @@ class Resume(keras.callbacks.Callback):
             path.unlink(missing_ok=True)
 
     def _lock(self):
-        key = self.folder.resolve()
-        if key not in HELD:  # of a training that was interrupted in this process
-            with contextlib.ExitStack() as stack:
-                stack.enter_context(files.locked(self.folder, wait=False))
-                HELD[key] = stack.pop_all()
+        files.hold(self.folder)
 
     def _unlock(self):
-        if held := HELD.pop(self.folder.resolve(), None):
-            held.close()
+        files.release(self.folder)
 
     def _path(self, epoch):
         return self.folder / f"resume-{epoch:04d}.npz"
@@ -297,6 +287,15 @@ class Resume(keras.callbacks.Callback):
             return
         order = {id(v): n for n, v in enumerate(training_state(self.model))}
         stop.best_weights = [values[order[id(weight)]] for weight in self.model.weights]
+
+
+def bad_weights(model):
+    """Which weights of a model are NaN or infinite, in words; "" if none is."""
+    bad = [v.path for v in model.weights if not np.isfinite(v.numpy()).all()]
+    if not bad:
+        return ""
+    count = f"in {len(bad)} of {len(model.weights)} variables, {bad[0]} first"
+    return f"there are weights that are NaN or infinite, {count}"
 
 
 def epochs_needed(state):
