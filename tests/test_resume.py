@@ -480,6 +480,13 @@ def test_a_training_in_two_parts_ends_where_one_does(recipe, tmp_path):
     assert sum(changed) > len(changed) / 2
 
 
+def test_arrays_of_others_are_no_checkpoints(tmp_path):
+    train(tmp_path, 2)
+    np.savez(tmp_path / "resume-2023.npz", mine=1)
+    train(tmp_path, 4)
+    assert np.load(tmp_path / "resume-2023.npz")["mine"] == 1
+
+
 @pytest.mark.parametrize("append", [True, False])
 def test_a_log_that_is_new_does_not_cut_that_of_another_training(tmp_path, append):
     train(tmp_path, 1, [])

@@ -86,3 +86,12 @@ def _flat(value, name=""):
         if isinstance(value, float):  # Keras keeps 0.001 as 0.0010000000474974513
             value = float(f"{value:.6g}")
         yield name, value
+
+
+def is_foreign(path):
+    """Whether a file is whole and no checkpoint; one that is damaged may have been one."""
+    try:
+        with zipfile.ZipFile(path) as file:
+            return "state.json" not in file.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False

@@ -9,7 +9,13 @@ import tensorflow as tf
 
 from recipes.datasets import files
 from recipes.training.callback_state import bring_back, cut_logs, numbered, remembered, seen
-from recipes.training.checkpoints import read_checkpoint, remove, settings_of, write_checkpoint
+from recipes.training.checkpoints import (
+    is_foreign,
+    read_checkpoint,
+    remove,
+    settings_of,
+    write_checkpoint,
+)
 from recipes.training.distribution import broadcast_from_chief, training_state
 
 NAME = r"resume-\d{4,}\.npz"
@@ -164,8 +170,8 @@ class Resume(keras.callbacks.Callback):
         )
 
     def checkpoints(self):
-        """The files, oldest first."""
-        return files.matching(self.folder, NAME)
+        """The files, oldest first; not those of the same name that somebody else has put there."""
+        return [path for path in files.matching(self.folder, NAME) if not is_foreign(path)]
 
     def newest(self):
         """The checkpoint of the last epoch that is done."""
