@@ -130,6 +130,22 @@ def diversified(images, rng):
     return tf.image.pad_to_bounding_box(small, top, left, height, width)
 
 
+def class_numbers(labels):
+    """Class numbers, int64 `(batch,)`, of a tensor of them, also as a column, or of one-hot labels.
+
+    Raises:
+        ValueError: its shape does not say which of these it is.
+    """
+    if labels.shape.rank is None or (labels.shape.rank == 2 and labels.shape[1] is None):
+        raise ValueError(
+            f"labels: the dataset says of their shape only {labels.shape}, so that one-hot and "
+            "class numbers look alike; map them with tf.ensure_shape(labels, [None])"
+        )
+    if labels.shape.rank == 2 and labels.shape[1] != 1:
+        return tf.argmax(labels, -1)
+    return tf.cast(tf.reshape(labels, [-1]), tf.int64)
+
+
 @keras.saving.register_keras_serializable(package="recipes")
 class AdversarialTraining(RecipeModel):
     """A wrapper for `fit` that trains a classifier on images that attack it.
@@ -190,13 +206,7 @@ class AdversarialTraining(RecipeModel):
 
     def train_step(self, data):
         images, labels = data
-        if labels.shape.rank is None or (labels.shape.rank == 2 and labels.shape[1] is None):
-            raise ValueError(
-                f"labels: the dataset says of their shape only {labels.shape}, so that one-hot and "
-                "class numbers look alike; map them with tf.ensure_shape(labels, [None])"
-            )
-        one_hot = labels.shape.rank == 2 and labels.shape[1] != 1
-        numbers = tf.argmax(labels, -1) if one_hot else tf.cast(tf.reshape(labels, [-1]), tf.int64)
+        numbers = class_numbers(labels)
         seed = tf.cast(self.seeds.next(), tf.int64)
         start = random_point(tf.shape(images), seed, "inf")
         # 1.25 is the step of Wong et al. for one gradient, 2.5 / steps that of Madry et al.

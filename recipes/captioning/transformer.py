@@ -191,7 +191,7 @@ class TransformerCaptioner(CaptionModel):
     def call(self, inputs, training=False):
         image = self.image_dropout(self.encode(inputs["features"]), training=training)
         length = tf.shape(inputs["words"])[1]
-        tf.debugging.assert_less_equal(length, self.max_length, f"a caption {self.too_long()}")
+        tf.debugging.assert_less_equal(length, self.max_length, "a caption is over max_length")
         positions = tf.range(length)
         words = self.embed(inputs["words"]) + self.positions(positions)
         words = self.word_dropout(words, training=training)
@@ -210,13 +210,10 @@ class TransformerCaptioner(CaptionModel):
 
     def check_length(self, length):
         if length > self.max_length:
-            raise ValueError(f"{length} words with the start token {self.too_long()}")
-
-    def too_long(self):
-        return (
-            f"is more than the {self.max_length} positions that this captioner has: leave longer "
-            "captions out, or build it with a larger max_length"
-        )
+            raise ValueError(
+                f"{length} words with the start token: this captioner has {self.max_length} "
+                "positions; leave longer captions out, or build it with a larger max_length"
+            )
 
     def begin(self, features):
         image = self.encode(features)
