@@ -1,4 +1,6 @@
-"""Trains a GAN longer than a notebook does; its networks go to `data/weights/`. Those there are of
+"""Trains a GAN longer than a notebook does; its networks go to `data/weights/`.
+
+These commands have made those that are there:
 
     python -m tools.train_showcase dcgan --minutes 40 --mnist --width 32 --batch-size 64
     python -m tools.train_showcase ssgan --minutes 18 --mnist --width 32 --batch-size 50 \\
