@@ -124,6 +124,13 @@ def test_download_with_another_checksum(server, path):
     assert names_in(path.parent) == []
 
 
+def test_an_empty_file_is_refused(server, path):
+    server.body = b""
+    with pytest.raises(ValueError, match="the server sent an empty file. It was deleted"):
+        download(server.url, path)
+    assert names_in(path.parent) == []
+
+
 def test_download_of_another_size(server, path):
     with pytest.raises(ValueError, match="expected 7 bytes, found 10,240"):
         download(server.url, path, size=7)

@@ -223,6 +223,8 @@ def _version(response):
 
 
 def _check(path, origin, sha256, md5, size):
+    if not path.stat().st_size:
+        raise ValueError(f"{origin}: the server sent an empty file")
     if size is not None and path.stat().st_size != size:
         raise ValueError(f"{origin}: expected {size:,} bytes, found {path.stat().st_size:,}")
     for kind, expected in (("SHA-256", sha256), ("MD5", md5)):
