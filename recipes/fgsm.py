@@ -130,7 +130,7 @@ def diversified(images, rng):
     return tf.image.pad_to_bounding_box(small, top, left, height, width)
 
 
-def class_numbers(labels):
+def numbers_of(labels):
     """Class numbers, int64 `(batch,)`, of a tensor of them, also as a column, or of one-hot labels.
 
     Raises:
@@ -206,7 +206,7 @@ class AdversarialTraining(RecipeModel):
 
     def train_step(self, data):
         images, labels = data
-        numbers = class_numbers(labels)
+        numbers = numbers_of(labels)
         seed = tf.cast(self.seeds.next(), tf.int64)
         start = random_point(tf.shape(images), seed, "inf")
         # 1.25 is the step of Wong et al. for one gradient, 2.5 / steps that of Madry et al.

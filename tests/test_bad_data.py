@@ -41,7 +41,11 @@ def test_all_faults_are_there(folder):
         ("_check_jpeg", lambda data: None, "(JPEG with zeros at the end) is used wrongly"),
         ("report", lambda *_: None, "but 100 are not named\nthe report does not begin with '0 of"),
         ("_printable", str, "72 images used, but 73 are not named"),
-        ("image_names", lambda folder: {"a": min(os.listdir(folder))}, "1 images used, but 100"),
+        (
+            "image_names",
+            lambda folder, *_: {"a": min(os.listdir(folder))},
+            "1 images used, but 100",
+        ),
     ],
 )
 def test_the_check_finds_a_loader_that_is_wrong(folder, monkeypatch, name, function, found):

@@ -134,9 +134,8 @@ def store(results, own, build, mode):
 
 def main(names=(), root=common.ROOT):
     build = root / "build"
-    outputs = Path(os.environ.get("RECIPES_OUTPUT_DIR") or build / "outputs").expanduser()
-    env = common.environment(outputs)
-    common.writable(outputs)
+    env = common.environment(os.environ.get("RECIPES_OUTPUT_DIR") or build / "outputs")
+    common.writable(Path(env["RECIPES_OUTPUT_DIR"]))
     old, results, todo = remembered(build), {}, {}
     wanted = [path.stem for path in common.find_notebooks(root, names)]
     for path in common.find_notebooks(root):

@@ -109,7 +109,7 @@ def from_pil(image):
         raise ValueError(f"the PIL image {image!r} cannot be used: {error}") from error
 
 
-def image_names(folder):
+def image_names(folder, suffixes=SUFFIXES):
     """The image files in a folder: dict from each name as one writes it to the name of the file.
 
     macOS writes an ü into file names as u and two dots; here it is one character (NFC), as in the
@@ -122,7 +122,7 @@ def image_names(folder):
     """
     found = {}
     for name in sorted(os.listdir(folder)):
-        if name.lower().endswith(SUFFIXES) and name[0] != ".":
+        if name.lower().endswith(suffixes) and name[0] != ".":
             if (written := nfc(name)) in found:
                 raise ValueError(f"two files in {folder} have names that look alike: {written!r}")
             found[written] = name
@@ -150,17 +150,18 @@ def find(folder):
     folder = Path(folder)
     if not folder.is_dir():
         raise MissingDataError(f"there is no folder {folder} to take images from")
-    found = sorted(image_names(folder).values())
+    names = sorted(image_names(folder, SUFFIXES + UNREADABLE).values())
+    others = [name for name in names if name.lower().endswith(UNREADABLE)]
+    found = [name for name in names if name.lower().endswith(SUFFIXES)]
     if not found:
         raise ValueError(
             f"there is no image in {folder} (subfolders are not searched). "
             f"Images are files that end in {' '.join(SUFFIXES)}"
         )
-    others = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in UNREADABLE]
     if others:
         warnings.warn(
             f"left out of {folder}: {len(others)} files that cannot be read here, such as "
-            f"{others[0].name}; save them as JPEG or PNG to use them",
+            f"{others[0]}; save them as JPEG or PNG to use them",
             stacklevel=2,
         )
     return [folder / name for name in found]

@@ -69,14 +69,13 @@ class ImageGrid(keras.callbacks.Callback):
                 "of more channels let draw return images[..., :3]"
             )
         plotting.mosaic(images, self.columns)
-        hold(self.folder)
         for path in (*self.paths(), self.folder / GIF):
             if path.exists() and not plotting.is_ours(path):
-                release(self.folder)
                 raise ValueError(
                     f"{path} is an image that no ImageGrid wrote, and one of that name is to be "
                     "written: choose another folder"
                 )
+        hold(self.folder)
 
     def on_epoch_begin(self, epoch, logs=None):
         if epoch == 0:  # a new training: the images of the last one do not belong to it

@@ -83,12 +83,12 @@ class Resume(keras.callbacks.Callback):
             raise ValueError("restore: compile the model first; a checkpoint holds its optimizer")
         if not model.optimizer.built:  # else it would have no state yet
             model.optimizer.build(model.trainable_variables)
-        self._lock()
+        files.hold(self.folder)
         try:
             self._tidy()
             self._load(model)
         except BaseException:
-            self._unlock()
+            files.release(self.folder)
             raise
         epoch = broadcast_from_chief(model, self.state["epoch"])
         if isinstance(model.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
@@ -243,17 +243,11 @@ class Resume(keras.callbacks.Callback):
         self.model.history.epoch = list(range(self.state["epoch"]))
         FIRST.pop(self.state["start"], None)
         self.state = None  # another `fit` needs another `restore`
-        self._unlock()
+        files.release(self.folder)
 
     def _tidy(self):
         for path in files.matching(self.folder, LEFT):
             path.unlink(missing_ok=True)
-
-    def _lock(self):
-        files.hold(self.folder)
-
-    def _unlock(self):
-        files.release(self.folder)
 
     def _path(self, epoch):
         return self.folder / f"resume-{epoch:04d}.npz"
